@@ -1,0 +1,3 @@
+"""minigrad"""
+from . import ops
+__version__ = "0.1.0"

@@ -1,0 +1,295 @@
+"""Differentiable operations, one file per family.
+
+Importing this package also cuts the knot between Tensor and the ops: Tensor's operators are filled
+in here, each from the function of the same meaning.
+
+Leaves out: convolution, which comes as a family of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..autograd import Tensor, TensorTuple
+from . import elementwise
+from .broadcast import as_scalar
+from .elementwise import (
+    ELU,
+    AddScalar,
+    Clip,
+    DivScalar,
+    EWiseAbs,
+    EWiseAdd,
+    EWiseDiv,
+    EWiseExp,
+    EWiseLog,
+    EWiseMaximum,
+    EWiseMinimum,
+    EWiseMul,
+    EWisePow,
+    EWiseSqrt,
+    EWiseSub,
+    Exp,
+    LeakyReLU,
+    Log,
+    Masked,
+    MulScalar,
+    Negate,
+    PowerScalar,
+    ReLU,
+    Sigmoid,
+    Softplus,
+    Tanh,
+    Where,
+    abs,
+    add,
+    add_scalar,
+    clip,
+    div,
+    divide,
+    divide_scalar,
+    elu,
+    exp,
+    gelu,
+    leaky_relu,
+    log,
+    masked,
+    maximum,
+    minimum,
+    mul_scalar,
+    multiply,
+    negate,
+    power,
+    power_scalar,
+    relu,
+    sigmoid,
+    softplus,
+    sqrt,
+    sub,
+    tanh,
+    where,
+)
+from .index import (
+    GetItem,
+    Put,
+    embedding,
+    getitem,
+)
+from .loss import (
+    BCEWithLogits,
+    SoftmaxLoss,
+    bce_with_logits,
+    softmax_loss,
+)
+from .matmul import (
+    Linear,
+    MatMul,
+    linear,
+    matmul,
+)
+from .reduce import (
+    LogSoftmax,
+    LogSumExp,
+    Max,
+    Summation,
+    logsoftmax,
+    logsumexp,
+    max,
+    mean,
+    summation,
+    var,
+)
+from .shape import (
+    BroadcastTo,
+    Concat,
+    Dilate,
+    Flip,
+    MakeTensorTuple,
+    Pad,
+    Permute,
+    Reshape,
+    Split,
+    Stack,
+    Transpose,
+    TupleGetItem,
+    UnDilate,
+    add_tuples,
+    broadcast_to,
+    concat,
+    dilate,
+    flip,
+    make_tuple,
+    pad,
+    permute,
+    pixel_shuffle,
+    reflection_pad,
+    reshape,
+    split,
+    stack,
+    transpose,
+    tuple_get_item,
+    undilate,
+    upsample,
+)
+from .window import (
+    Fold,
+    Windows,
+    avg_pool,
+    fold,
+    max_pool,
+    windows,
+)
+
+__all__ = [
+    "AddScalar",
+    "BCEWithLogits",
+    "BroadcastTo",
+    "Clip",
+    "Concat",
+    "Dilate",
+    "DivScalar",
+    "ELU",
+    "EWiseAbs",
+    "EWiseAdd",
+    "EWiseDiv",
+    "EWiseExp",
+    "EWiseLog",
+    "EWiseMaximum",
+    "EWiseMinimum",
+    "EWiseMul",
+    "EWisePow",
+    "EWiseSqrt",
+    "EWiseSub",
+    "Exp",
+    "Flip",
+    "Fold",
+    "GetItem",
+    "LeakyReLU",
+    "Linear",
+    "Log",
+    "LogSoftmax",
+    "LogSumExp",
+    "MakeTensorTuple",
+    "Masked",
+    "MatMul",
+    "Max",
+    "MulScalar",
+    "Negate",
+    "Pad",
+    "Permute",
+    "PowerScalar",
+    "Put",
+    "ReLU",
+    "Reshape",
+    "Sigmoid",
+    "SoftmaxLoss",
+    "Softplus",
+    "Split",
+    "Stack",
+    "Summation",
+    "Tanh",
+    "Transpose",
+    "TupleGetItem",
+    "UnDilate",
+    "Where",
+    "Windows",
+    "abs",
+    "add",
+    "add_scalar",
+    "avg_pool",
+    "bce_with_logits",
+    "broadcast_to",
+    "clip",
+    "concat",
+    "dilate",
+    "div",
+    "divide",
+    "divide_scalar",
+    "elu",
+    "embedding",
+    "exp",
+    "flip",
+    "fold",
+    "gelu",
+    "getitem",
+    "leaky_relu",
+    "linear",
+    "log",
+    "logsoftmax",
+    "logsumexp",
+    "make_tuple",
+    "masked",
+    "matmul",
+    "max",
+    "max_pool",
+    "maximum",
+    "mean",
+    "minimum",
+    "mul_scalar",
+    "multiply",
+    "negate",
+    "pad",
+    "permute",
+    "pixel_shuffle",
+    "power",
+    "power_scalar",
+    "reflection_pad",
+    "relu",
+    "reshape",
+    "sigmoid",
+    "softmax_loss",
+    "softplus",
+    "split",
+    "sqrt",
+    "stack",
+    "sub",
+    "summation",
+    "tanh",
+    "transpose",
+    "tuple_get_item",
+    "undilate",
+    "upsample",
+    "var",
+    "where",
+    "windows",
+]
+
+
+def _either(with_tensor: Callable, with_scalar: Callable) -> Callable:
+    """An operator that takes a Tensor or a number on its right."""
+
+    def operator(self: Tensor, other: Any) -> Tensor:
+        return with_tensor(self, other) if isinstance(other, Tensor) else with_scalar(self, other)
+
+    return operator
+
+
+def _install_operators() -> None:
+    """Give Tensor its operators and methods, TensorTuple its members.
+
+    The two busiest operators hold the op itself, which saves a call on each use.
+    """
+    Tensor.__add__ = Tensor.__radd__ = _either(elementwise._ADD, add_scalar)
+    Tensor.__mul__ = Tensor.__rmul__ = _either(elementwise._MUL, mul_scalar)
+    Tensor.__sub__ = _either(sub, lambda a, number: add_scalar(a, -as_scalar("sub", number)))
+    Tensor.__rsub__ = lambda a, number: add_scalar(negate(a), number)
+    Tensor.__truediv__ = _either(divide, divide_scalar)
+    Tensor.__rtruediv__ = lambda a, number: mul_scalar(power_scalar(a, -1), number)
+    Tensor.__pow__ = _either(power, power_scalar)
+    Tensor.__neg__ = negate
+    Tensor.__matmul__ = Tensor.matmul = matmul
+    Tensor.__getitem__ = getitem
+    Tensor.sum = summation
+    Tensor.mean = mean
+    Tensor.max = max
+    Tensor.reshape = reshape
+    Tensor.broadcast_to = broadcast_to
+    Tensor.transpose = transpose
+    Tensor.permute = permute
+    Tensor.T = property(transpose)
+    TensorTuple.__getitem__ = tuple_get_item
+    TensorTuple.__add__ = add_tuples
+
+
+_install_operators()

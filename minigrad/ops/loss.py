@@ -1,0 +1,113 @@
+"""Losses on logits as single operations, stable for any logit.
+
+While recording is off a loss uses its kernel's gradient; when the backward pass is itself
+recorded it is written in Tensor operations. Tests hold the two against each other.
+
+Leaves out: losses on probabilities, and losses that are one line of other operations.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import kernels
+from ..autograd import Tensor, TensorOp, constant, is_recording
+from ..backend import Array, array_module, to_device, to_numpy
+from ..errors import DTypeError, ShapeError
+from .broadcast import match
+from .elementwise import exp, sigmoid
+from .reduce import logsoftmax
+
+__all__ = ["BCEWithLogits", "SoftmaxLoss", "bce_with_logits", "softmax_loss"]
+
+
+class SoftmaxLoss(TensorOp):
+    """y = mean over rows of logsumexp(logits) - logits[label]; labels are constant integers."""
+
+    reads_output = False
+
+    def __init__(self, labels: Array) -> None:
+        self.labels = labels
+
+    def compute(self, logits: Array) -> Array:
+        return kernels.active().softmax_loss(logits, self.labels)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        (logits,) = node.inputs
+        if not is_recording():
+            kernel = kernels.active().softmax_loss_gradient
+            return out_grad * constant(kernel(logits.cached_data, self.labels))
+        n, k = logits.shape
+        xp = array_module(logits.cached_data)
+        one_hot = xp.asarray(xp.arange(k) == self.labels[:, None], dtype=logits.dtype)
+        return out_grad * (exp(logsoftmax(logits)) - constant(one_hot)) * (1.0 / n)
+
+
+class BCEWithLogits(TensorOp):
+    """y = mean of softplus(a) - a t, the cross entropy of sigmoid(a) against targets t."""
+
+    reads_output = False
+
+    def compute(self, logits: Array, targets: Array) -> Array:
+        return kernels.active().bce_with_logits(*match(self, logits, targets))
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        logits, targets = node.inputs
+        wants_logits, wants_targets = node.wanted
+        n = logits.size
+        grad_logits = None
+        if wants_logits and not is_recording():
+            kernel = kernels.active().bce_with_logits_gradient
+            a, t = match(self, logits.cached_data, targets.cached_data)
+            grad_logits = out_grad * constant(kernel(a, t))
+        elif wants_logits:
+            grad_logits = out_grad * (sigmoid(logits) - targets) * (1.0 / n)
+        return grad_logits, out_grad * logits * (-1.0 / n) if wants_targets else None
+
+
+def softmax_loss(logits: Tensor, labels: Any) -> Tensor:
+    """Mean cross entropy of logits (n, k) against integer labels (n,).
+
+    Labels may be a Tensor, array or list; whole numbers stored as floats are accepted, as in the
+    course.
+
+    Raises
+    ------
+    ShapeError, DTypeError, IndexError
+        If the shapes do not fit, a label is no whole number, or it is not in 0..k-1.
+    """
+    labels = to_numpy(labels.cached_data if isinstance(labels, Tensor) else labels)
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise ShapeError(f"SoftmaxLoss: wants logits (n, k) and labels (n,), got {logits.shape} "
+                         f"and {labels.shape}")
+    if 0 in logits.shape:
+        raise ShapeError(f"SoftmaxLoss: nothing to average in logits of shape {logits.shape}")
+    whole = labels.astype("int64")
+    if labels.dtype.kind == "f" and not (whole == labels).all():
+        raise DTypeError("SoftmaxLoss: labels must be whole numbers")
+    if whole.min() < 0 or whole.max() >= logits.shape[1]:
+        raise IndexError(f"SoftmaxLoss: labels must lie in 0..{logits.shape[1] - 1}, got "
+                         f"{whole.min()} to {whole.max()}")
+    return SoftmaxLoss(to_device(whole, logits.device))(logits)
+
+
+def bce_with_logits(logits: Tensor, targets: Tensor | float) -> Tensor:
+    """Mean binary cross entropy of sigmoid(logits) against targets in [0, 1] of equal shape.
+
+    ``targets`` may be a number: the same target for every logit.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ (they do not broadcast: (n, 1) against (n,) is a well-known accident)
+        or there is nothing to average.
+    """
+    if not isinstance(targets, Tensor):
+        xp = array_module(logits.cached_data)
+        targets = constant(xp.full(logits.shape, targets, dtype=logits.dtype))
+    if logits.shape != targets.shape:
+        raise ShapeError(f"BCEWithLogits: logits {logits.shape} and targets {targets.shape} must "
+                         "have equal shapes")
+    if logits.size == 0:
+        raise ShapeError(f"BCEWithLogits: nothing to average in shape {logits.shape}")
+    return BCEWithLogits()(logits, targets)
