@@ -17,6 +17,7 @@ Leaves out: forward mode, hooks, in-place operations, lazy evaluation and graph 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ContextDecorator
 from typing import Any
@@ -85,25 +86,25 @@ class _Switch(ContextDecorator):
         setattr(_state, self.attribute, self._previous.pop())
 
 
-class no_grad(_Switch):  # noqa: N801 - the field's name
+class no_grad(_Switch):
     """Record no operations inside: a context manager and a decorator."""
 
     attribute, value = "recording", False
 
 
-class enable_grad(_Switch):  # noqa: N801
+class enable_grad(_Switch):
     """Record operations inside, also within ``no_grad``: a context manager and a decorator."""
 
     attribute, value = "recording", True
 
 
-class detect_anomaly(_Switch):  # noqa: N801
+class detect_anomaly(_Switch):
     """Inside, the first operation or gradient that makes NaN or infinity raises AnomalyError."""
 
     attribute, value = "anomaly", True
 
 
-class course_mode:  # noqa: N801
+class course_mode:
     """Switch the three departures from the course's semantics off (``True``) or on (``False``).
 
     In course mode input arrays keep NumPy's dtype and every tensor may carry a gradient, backward
@@ -210,7 +211,7 @@ class TensorOp(Op):
 
     def __call__(self, *inputs: Value) -> Tensor:
         try:
-            arrays = [x.cached_data for x in inputs]
+            arrays = (inputs[0].cached_data,) if len(inputs) == 1 else [*map(_array_of, inputs)]
         except AttributeError:
             raise TypeError(_not_tensors(self, inputs)) from None
         data = self.compute(*arrays)
@@ -327,7 +328,7 @@ class Tensor(Value):
         If ``array`` is not numeric.
     """
 
-    __slots__ = ("grad",)
+    __slots__ = ("grad", "home")  # home: where an optimizer keeps the values; unset elsewhere
     __array_ufunc__ = None  # numpy_array + tensor asks Tensor, and is refused with a clear message
 
     grad: Tensor | None
@@ -462,6 +463,15 @@ class Tensor(Value):
         out.requires_grad = self.requires_grad
         return out
 
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        """A leaf of the same class with its own copy of the values."""
+        out = _new(type(self))
+        out.cached_data = self.cached_data.copy()
+        out.op, out.inputs, out.requires_grad = None, (), self.requires_grad
+        out.grad = out._wanted = out._cell = None
+        out._clock = _state.clock
+        return out
+
     # ---- differentiation
 
     def backward(self, out_grad: Tensor | None = None, create_graph: bool = False) -> None:
@@ -571,6 +581,7 @@ class TensorTuple(Value):
 
 
 _new = object.__new__
+_array_of = operator.attrgetter("cached_data")
 
 
 def constant(array: Array) -> Tensor:

@@ -10,6 +10,7 @@ Leaves out: several GPUs, streams, pinned memory and other array libraries.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -141,8 +142,11 @@ def all_devices() -> list[Device]:
     return [_CPU, _CUDA]
 
 
+@functools.cache
 def default_device() -> Device:
     """The device of new Tensors: the CPU, or what the variable ``MINIGRAD_DEVICE`` names.
+
+    The variable is read once, at the first call.
 
     Raises
     ------
@@ -163,7 +167,7 @@ def array_module(x: Array) -> ModuleType:
     DTypeError
         If ``x`` is not an array.
     """
-    if isinstance(x, numpy.ndarray | numpy.generic):
+    if type(x) is numpy.ndarray or isinstance(x, (numpy.ndarray, numpy.generic)):
         return numpy
     if type(x).__module__.partition(".")[0] == "cupy":
         return sys.modules["cupy"]
@@ -172,7 +176,7 @@ def array_module(x: Array) -> ModuleType:
 
 def is_array(x: Any) -> bool:
     """Whether ``x`` is a NumPy or CuPy array (a NumPy scalar counts)."""
-    return isinstance(x, numpy.ndarray | numpy.generic) or (
+    return isinstance(x, (numpy.ndarray, numpy.generic)) or (
         type(x).__module__.partition(".")[0] == "cupy" and hasattr(x, "dtype")
     )
 

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 
 from ..backend import Array, array_module
 from .parallel import parallel_for, workspace
-from .reference import rmsprop, softmax_loss
+from .reference import rmsprop
 
 __all__ = [
     "adam",
     "bce_with_logits",
     "bce_with_logits_gradient",
+    "linear_gradient",
     "rmsprop",
     "sgd",
     "softmax_loss",
@@ -28,13 +29,40 @@ __all__ = [
 BLOCK = 1 << 15  # elements an optimizer update handles at a time: five arrays stay in the L2 cache
 
 
-def softmax_loss_gradient(logits: Array, labels: Array) -> Array:
-    """As ``reference.softmax_loss_gradient``, in one buffer."""
+def linear_gradient(
+    x: Array, weight: Array, out_grad: Array, wanted: tuple[bool, bool, bool]
+) -> tuple[Array | None, Array | None, Array | None]:
+    """As ``reference.linear_gradient``; the sum over rows is a product with a row of ones."""
+    grad_bias = None
+    if wanted[2]:
+        xp = array_module(out_grad)
+        grad_bias = xp.ones((1, len(out_grad)), dtype=out_grad.dtype) @ out_grad
+    return (
+        out_grad @ weight.T if wanted[0] else None,
+        x.T @ out_grad if wanted[1] else None,
+        grad_bias,
+    )
+
+
+def softmax_loss(logits: Array, labels: Array) -> tuple[Array, Array]:
+    """As ``reference.softmax_loss``, with one exponential per logit."""
     xp = array_module(logits)
-    n = logits.shape[0]
-    g = logits - logits.max(axis=1, keepdims=True)
-    xp.exp(g, out=g)
-    g *= (1.0 / n) / g.sum(axis=1, keepdims=True)
+    softmax = logits - logits.max(axis=1, keepdims=True)
+    n = len(logits)
+    chosen = softmax[xp.arange(n), labels]
+    xp.exp(softmax, out=softmax)
+    total = softmax.sum(axis=1, keepdims=True)
+    softmax /= total
+    loss = xp.log(total[:, 0])
+    loss -= chosen
+    return loss.sum() * (1.0 / n), softmax
+
+
+def softmax_loss_gradient(softmax: Array, labels: Array) -> Array:
+    """As ``reference.softmax_loss_gradient``, without a one-hot matrix."""
+    xp = array_module(softmax)
+    n = len(softmax)
+    g = softmax * (1.0 / n)
     g[xp.arange(n), labels] -= 1.0 / n  # one element a row: no index repeats
     return g
 

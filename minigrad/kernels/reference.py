@@ -13,6 +13,7 @@ __all__ = [
     "adam",
     "bce_with_logits",
     "bce_with_logits_gradient",
+    "linear_gradient",
     "rmsprop",
     "sgd",
     "softmax_loss",
@@ -20,23 +21,38 @@ __all__ = [
 ]
 
 
-def softmax_loss(logits: Array, labels: Array) -> Array:
-    """Mean over the rows of log sum exp(logits) - logits[label]; (n, k) and (n,) integers."""
+def linear_gradient(
+    x: Array, weight: Array, out_grad: Array, wanted: tuple[bool, bool, bool]
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Gradients of x @ weight + bias with respect to x, weight and bias (as (1, out)).
+
+    x is (n, in), weight (in, out), out_grad (n, out); what is not wanted is None.
+    """
+    return (
+        out_grad @ weight.T if wanted[0] else None,
+        x.T @ out_grad if wanted[1] else None,
+        out_grad.sum(axis=0, keepdims=True) if wanted[2] else None,
+    )
+
+
+def softmax_loss(logits: Array, labels: Array) -> tuple[Array, Array]:
+    """Mean over the rows of log sum exp(logits) - logits[label], and the softmax of the logits.
+
+    logits are (n, k), labels (n,) integers.
+    """
     xp = array_module(logits)
     shifted = logits - logits.max(axis=1, keepdims=True)
-    log_sum = xp.log(xp.exp(shifted).sum(axis=1))
+    log_sum = xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
     rows = xp.arange(logits.shape[0])
-    return (log_sum - shifted[rows, labels]).mean()
+    return (log_sum[:, 0] - shifted[rows, labels]).mean(), xp.exp(shifted - log_sum)
 
 
-def softmax_loss_gradient(logits: Array, labels: Array) -> Array:
+def softmax_loss_gradient(softmax: Array, labels: Array) -> Array:
     """Gradient of ``softmax_loss`` with respect to the logits: (softmax - one hot) / n."""
-    xp = array_module(logits)
-    n, k = logits.shape
-    shifted = xp.exp(logits - logits.max(axis=1, keepdims=True))
-    softmax = shifted / shifted.sum(axis=1, keepdims=True)
+    xp = array_module(softmax)
+    n, k = softmax.shape
     one_hot = xp.arange(k) == labels[:, None]
-    return (softmax - one_hot.astype(logits.dtype)) / n
+    return (softmax - one_hot.astype(softmax.dtype)) / n
 
 
 def bce_with_logits(logits: Array, targets: Array) -> Array:

@@ -142,6 +142,7 @@ from .window import (
 )
 
 __all__ = [
+    "ELU",
     "AddScalar",
     "BCEWithLogits",
     "BroadcastTo",
@@ -149,7 +150,6 @@ __all__ = [
     "Concat",
     "Dilate",
     "DivScalar",
-    "ELU",
     "EWiseAbs",
     "EWiseAdd",
     "EWiseDiv",

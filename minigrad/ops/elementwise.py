@@ -580,9 +580,9 @@ def where(condition: Any, a: Tensor, b: Tensor | float) -> Tensor:
         If the condition is not bool.
     """
     condition = condition.cached_data if isinstance(condition, Tensor) else condition
-    if getattr(condition, "dtype", None) != bool:
-        raise DTypeError(f"where: the condition must be bool, got "
-                         f"{getattr(condition, 'dtype', type(condition).__name__)}")
+    dtype = getattr(condition, "dtype", type(condition).__name__)
+    if dtype != "bool":
+        raise DTypeError(f"where: the condition must be a bool tensor or array, got {dtype}")
     return Where(condition)(_operand(b, a), _operand(a, b))
 
 

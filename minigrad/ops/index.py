@@ -99,7 +99,7 @@ def embedding(indices: Any, weight: Tensor) -> Tensor:
 
 
 def _on_host(item: Any) -> Any:
-    """One index as a Python integer, slice, None, Ellipsis or a NumPy array of integers or bools."""
+    """One index as an integer, slice, None, Ellipsis or a NumPy array of integers or bools."""
     if isinstance(item, _BASIC) or type(item) is int:
         return item
     if isinstance(item, Tensor):

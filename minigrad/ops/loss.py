@@ -28,15 +28,17 @@ class SoftmaxLoss(TensorOp):
 
     def __init__(self, labels: Array) -> None:
         self.labels = labels
+        self.softmax: Array | None = None  # of this call's logits: an op object serves one node
 
     def compute(self, logits: Array) -> Array:
-        return kernels.active().softmax_loss(logits, self.labels)
+        loss, self.softmax = kernels.active().softmax_loss(logits, self.labels)
+        return loss
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         (logits,) = node.inputs
         if not is_recording():
             kernel = kernels.active().softmax_loss_gradient
-            return out_grad * constant(kernel(logits.cached_data, self.labels))
+            return out_grad * constant(kernel(self.softmax, self.labels))
         n, k = logits.shape
         xp = array_module(logits.cached_data)
         one_hot = xp.asarray(xp.arange(k) == self.labels[:, None], dtype=logits.dtype)
@@ -82,10 +84,10 @@ def softmax_loss(logits: Tensor, labels: Any) -> Tensor:
                          f"and {labels.shape}")
     if 0 in logits.shape:
         raise ShapeError(f"SoftmaxLoss: nothing to average in logits of shape {logits.shape}")
-    whole = labels.astype("int64")
+    whole = labels.astype("int64", copy=False)
     if labels.dtype.kind == "f" and not (whole == labels).all():
         raise DTypeError("SoftmaxLoss: labels must be whole numbers")
-    if whole.min() < 0 or whole.max() >= logits.shape[1]:
+    if whole.view("uint64").max() >= logits.shape[1]:  # a negative label looks huge: one pass
         raise IndexError(f"SoftmaxLoss: labels must lie in 0..{logits.shape[1] - 1}, got "
                          f"{whole.min()} to {whole.max()}")
     return SoftmaxLoss(to_device(whole, logits.device))(logits)

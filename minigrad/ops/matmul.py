@@ -5,7 +5,8 @@ Leaves out: einsum and vector operands (reshape them to matrices).
 
 from __future__ import annotations
 
-from ..autograd import Tensor, TensorOp
+from .. import kernels
+from ..autograd import Tensor, TensorOp, constant, is_recording
 from ..backend import Array
 from ..errors import ShapeError
 from .broadcast import BroadcastOp, broadcast_shape, match, sum_to
@@ -58,6 +59,16 @@ class Linear(TensorOp):
     def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = node.inputs[:2]
         wanted = node.wanted
+        if x.ndim == 2 and not is_recording():
+            kernel = kernels.active().linear_gradient
+            pieces = kernel(x.cached_data, weight.cached_data, out_grad.cached_data,
+                            wanted if len(wanted) == 3 else (*wanted, False))
+            grads = [None if piece is None else constant(piece) for piece in pieces]
+            if len(wanted) == 2:
+                return tuple(grads[:2])
+            if wanted[2] and node.inputs[2].ndim == 1:
+                grads[2] = grads[2].reshape(-1)
+            return tuple(grads)
         grad_x = matmul(_rows(out_grad), transpose(weight)) if wanted[0] else None
         grad_weight = matmul(transpose(_rows(x)), _rows(out_grad)) if wanted[1] else None
         if grad_x is not None and grad_x.shape != x.shape:

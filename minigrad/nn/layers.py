@@ -1,0 +1,262 @@
+"""Layers without convolution: linear maps, activations, containers, dropout, embedding.
+
+Leaves out: convolutions (a file of their own), recurrent and attention layers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .. import init, ops
+from ..autograd import Tensor
+from ..backend import Device
+from ..errors import ShapeError
+from .module import Module, Parameter
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Identity",
+    "LeakyReLU",
+    "Linear",
+    "PixelShuffle",
+    "ReLU",
+    "ReflectionPad2d",
+    "Reshape",
+    "Residual",
+    "Sequential",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
+    "Upsample",
+]
+
+
+class Identity(Module):
+    """y = x."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Linear(Module):
+    """y = x W + b, x of shape (..., in_features); W is (in, out) and b (1, out), as in the course.
+
+    W and b are drawn by ``init.kaiming_uniform`` with fan in_features and out_features.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True,
+                 device: Device | None = None, dtype: Any = None) -> None:
+        self.in_features, self.out_features = in_features, out_features
+        options = {"device": device, "dtype": dtype}
+        self.weight = Parameter(init.kaiming_uniform(in_features, out_features, **options))
+        self.bias = None
+        if bias:
+            b = init.kaiming_uniform(out_features, 1, **options)
+            self.bias = Parameter(b.reshape((1, out_features)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        bias = "" if self.bias is not None else ", bias=False"
+        return f"{self.in_features}, {self.out_features}{bias}"
+
+
+class Flatten(Module):
+    """(n, ...) to (n, all the rest)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim < 1:
+            raise ShapeError(f"Flatten: wants a batch, got shape {x.shape}")
+        return ops.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+
+
+class Reshape(Module):
+    """(n, ...) to (n, *shape): the way from a vector to an image."""
+
+    def __init__(self, *shape: int) -> None:
+        self.shape = tuple(shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.reshape(x, (x.shape[0], *self.shape))
+
+    def extra_repr(self) -> str:
+        return ", ".join(map(str, self.shape))
+
+
+class ReLU(Module):
+    """max(x, 0)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.relu(x)
+
+
+class LeakyReLU(Module):
+    """x where positive, else negative_slope * x (Maas et al. 2013)."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.leaky_relu(x, self.negative_slope)
+
+    def extra_repr(self) -> str:
+        return str(self.negative_slope)
+
+
+class ELU(Module):
+    """x where positive, else alpha * (exp(x) - 1) (Clevert et al. 2016)."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.elu(x, self.alpha)
+
+    def extra_repr(self) -> str:
+        return str(self.alpha)
+
+
+class GELU(Module):
+    """x times the normal distribution function of x, in its tanh form."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.gelu(x)
+
+
+class Tanh(Module):
+    """tanh(x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.tanh(x)
+
+
+class Sigmoid(Module):
+    """1 / (1 + exp(-x)); losses here take logits, so a network rarely ends in it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.sigmoid(x)
+
+
+class Softplus(Module):
+    """log(1 + exp(x))."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.softplus(x)
+
+
+class Sequential(Module):
+    """Modules applied one after the other; indexing gives a module, a slice a Sequential."""
+
+    def __init__(self, *modules: Module) -> None:
+        for i, m in enumerate(modules):
+            if not isinstance(m, Module):
+                raise TypeError(f"Sequential: argument {i} is no Module but {type(m).__name__}")
+        self.layers = list(modules)
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
+
+    def __getitem__(self, index: int | slice) -> Module:
+        chosen = self.layers[index]
+        return Sequential(*chosen) if isinstance(index, slice) else chosen
+
+
+class Residual(Module):
+    """y = fn(x) + x (He et al. 2016)."""
+
+    def __init__(self, fn: Module | Callable[[Tensor], Tensor]) -> None:
+        self.fn = fn
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fn(x) + x
+
+
+class Dropout(Module):
+    """In training, zero each element with probability p and divide the others by 1 - p."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout: p must be in [0, 1), got {p}")
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        keep = init.randb(*x.shape, p=1 - self.p, dtype=x.dtype, device=x.device)
+        return ops.masked(x, keep.cached_data / (1 - self.p))
+
+    def extra_repr(self) -> str:
+        return str(self.p)
+
+
+class Embedding(Module):
+    """A table of vectors: integer indices of any shape to (..., embedding_dim)."""
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, *, device: Device | None = None,
+                 dtype: Any = None) -> None:
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.weight = Parameter(init.randn(num_embeddings, embedding_dim, device=device,
+                                           dtype=dtype))
+
+    def forward(self, indices: Any) -> Tensor:
+        return ops.embedding(indices, self.weight)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_embeddings}, {self.embedding_dim}"
+
+
+class Upsample(Module):
+    """Nearest-neighbour upsampling of images (n, c, h, w) by a whole factor."""
+
+    def __init__(self, scale_factor: int) -> None:
+        self.scale_factor = scale_factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.upsample(x, self.scale_factor)
+
+    def extra_repr(self) -> str:
+        return str(self.scale_factor)
+
+
+class PixelShuffle(Module):
+    """(n, c f f, h, w) to (n, c, h f, w f) (Shi et al. 2016)."""
+
+    def __init__(self, upscale_factor: int) -> None:
+        self.upscale_factor = upscale_factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.pixel_shuffle(x, self.upscale_factor)
+
+    def extra_repr(self) -> str:
+        return str(self.upscale_factor)
+
+
+class ReflectionPad2d(Module):
+    """Images continued by their mirror image on all four sides."""
+
+    def __init__(self, padding: int) -> None:
+        self.padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4:
+            raise ShapeError(f"ReflectionPad2d: wants (n, c, h, w), got shape {x.shape}")
+        side = (self.padding, self.padding)
+        return ops.reflection_pad(x, ((0, 0), (0, 0), side, side))
+
+    def extra_repr(self) -> str:
+        return str(self.padding)
