@@ -59,8 +59,6 @@ class _Array:
         if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes):
             raise UnsafePickleError("an array of objects")
         kind = dtype.dtype()
-        if any(type(n) is not int or n < 0 for n in shape):
-            raise ValueError(f"an array of shape {shape}")
         if math.prod(shape) * kind.itemsize != len(raw):
             raise ValueError(f"an array of shape {shape} with {len(raw)} bytes")
         flat = np.frombuffer(raw, kind).astype(kind.newbyteorder("="))

@@ -329,11 +329,9 @@ class Stream:
         if not 0 <= state["position"] <= self.batches_per_epoch:
             raise DataError(f"Stream.set_state: position {state['position']} is outside "
                             f"0..{self.batches_per_epoch}")
-        before = self._generator.bit_generator.state
-        try:
+        try:  # NumPy sets all of a state or nothing
             self._generator.bit_generator.state = state["permutation_state"]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            self._generator.bit_generator.state = before
             raise DataError(f"Stream.set_state: permutation_state is no state of a PCG64 generator "
                             f"({error})") from error
         self._begin_epoch(state["epoch"])

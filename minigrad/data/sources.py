@@ -83,9 +83,9 @@ def open_dataset(
     if name in (*EMBEDDED, *_EMOJI):
         return _from_embedded(name, part, train)
     path = Path(name)
-    places = data_folders(folder) if path.name == name else []  # for names, not for paths
+    places = data_folders(folder) if name and path.name == name else []  # not for paths
     for place in places:
-        if name and (place / f"{name}.npz").is_file():
+        if (place / f"{name}.npz").is_file():
             return _from_file(place / f"{name}.npz", part, train)
     if name in DOWNLOADS and not part:
         files = fetch(name, folder)

@@ -1,0 +1,380 @@
+"""The embedded sets, opening data by name or path, and checked downloads from a local server."""
+
+import functools
+import gzip
+import hashlib
+import http.server
+import subprocess
+import sys
+import threading
+from importlib import resources
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minigrad.data import (
+    EMBEDDED,
+    DataError,
+    LabelledImages,
+    MNISTDataset,
+    UnpairedImages,
+    download,
+    fetch,
+    load,
+    open_dataset,
+    write_idx,
+)
+
+FILES = resources.files("minigrad.data") / "files"
+SHA256 = {
+    "digits.npz": "aa73460176ca0282121d067f0bdd5f172f3b8bc5d5bad70c65c6affc95909afe",
+    "emoji32.npz": "509a87beacbd39b778950ec47a03b5b4c64979df492c60bbd4623e5a4e740a7b",
+    "optdigits.npz": "58e4ce3674d0c1159fa563fee1a1da8a8d8eead6131439170b7accd610d0aff2",
+}
+
+
+@pytest.fixture(autouse=True)
+def no_data_folder(monkeypatch):
+    monkeypatch.delenv("MINIGRAD_DATA", raising=False)
+
+
+# ------------------------------------------------------------------------------------ embedded
+
+
+def test_files_are_the_published_ones_and_bring_their_terms():
+    assert {f.name for f in FILES.iterdir()} == {*SHA256, "LICENSES.txt", "PROVENANCE.md"}
+    provenance = (FILES / "PROVENANCE.md").read_text(encoding="utf-8")
+    for name, wanted in SHA256.items():
+        content = (FILES / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == wanted
+        assert wanted in provenance
+        assert str(len(content)) in provenance
+    licences = (FILES / "LICENSES.txt").read_text(encoding="utf-8")
+    for owner in ("Juan Cazala", "Twitter", "Google", "scikit-learn developers", "Apache License"):
+        assert owner in licences
+
+
+def test_digits():
+    digits = load("digits")
+    assert isinstance(digits, LabelledImages)
+    assert digits.train_images.shape == (8000, 28, 28)
+    assert digits.test_images.shape == (1000, 28, 28)
+    assert digits.train_images.dtype == np.uint8
+    assert np.bincount(digits.train_labels).tolist() == [
+        801, 901, 793, 826, 784, 691, 810, 856, 756, 782]
+    assert np.bincount(digits.test_labels).tolist() == [
+        100, 113, 99, 103, 98, 86, 102, 107, 94, 98]
+    assert digits.train_images.max() == digits.maximum == 255
+
+
+def test_optdigits():
+    optdigits = load("optdigits")
+    assert optdigits.train_images.shape == (1397, 8, 8)
+    assert optdigits.test_labels.shape == (200,)
+    assert optdigits.train_images.max() == optdigits.maximum == 16
+
+
+def test_emoji():
+    emoji = load("emoji")
+    assert isinstance(emoji, UnpairedImages)
+    assert emoji is load("emoji32")
+    assert emoji.a_images.shape == emoji.b_images.shape == (467, 32, 32, 3)
+    assert emoji.test_a_images.shape == emoji.test_b_images.shape == (100, 32, 32, 3)
+    assert not set(emoji.a_codes) & set(emoji.b_codes)  # unpaired
+    assert len(emoji.categories) == 7
+    assert emoji.a_labels.max() == emoji.b_labels.max() == 6
+
+
+def test_loaded_once_and_read_only():
+    assert load("digits") is load("digits")
+    with pytest.raises(ValueError, match="read-only"):
+        load("digits").train_images[0] = 0
+    with pytest.raises(DataError, match="'mnist'; there are digits, optdigits, emoji"):
+        load("mnist")
+
+
+def test_importing_loads_no_heavy_library_and_reads_nothing():
+    code = ("import sys, minigrad.data.embedded as e; "
+            "bad = {'PIL', 'pooch', 'cupy', 'matplotlib'} & set(sys.modules); "
+            "assert not bad, bad; assert e._load.cache_info().currsize == 0")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ------------------------------------------------------------------------------- open_dataset
+
+
+@pytest.mark.parametrize(("name", "train", "shape"), [
+    ("digits", True, (8000, 28, 28)), ("digits", False, (1000, 28, 28)),
+    ("optdigits", True, (1397, 8, 8)), ("optdigits", False, (200, 8, 8)),
+    ("emoji", True, (934, 32, 32, 3)), ("emoji", False, (200, 32, 32, 3)),
+    ("emoji32", True, (934, 32, 32, 3)),
+    ("emoji:a", True, (467, 32, 32, 3)), ("emoji:b", False, (100, 32, 32, 3))])
+def test_embedded_by_name(name, train, shape):
+    data = open_dataset(name, train=train)
+    assert data.images.shape == shape
+    assert data.images.dtype == np.uint8
+    assert data.images.max() == 255
+    assert data.labels.shape == shape[:1]
+    assert data.labels.max() == len(data.label_names) - 1
+    assert data.name == {"emoji32": "emoji", "emoji:a": "emoji-a", "emoji:b": "emoji-b"}.get(
+        name, name)
+
+
+def test_every_embedded_name_opens_and_the_parts_are_the_right_ones():
+    for name in EMBEDDED:
+        open_dataset(name)
+    emoji = load("emoji")
+    np.testing.assert_array_equal(open_dataset("emoji:b").images, emoji.b_images)
+    np.testing.assert_array_equal(open_dataset("emoji:b").labels, emoji.b_labels)
+    np.testing.assert_array_equal(open_dataset("emoji:a", train=False).images, emoji.test_a_images)
+    np.testing.assert_array_equal(open_dataset("emoji").images[467:], emoji.b_images)
+    with pytest.raises(DataError, match="digits has no parts"):
+        open_dataset("digits:a")
+
+
+def test_optdigits_are_brought_to_255_without_losing_a_value():
+    raw, scaled = load("optdigits").train_images, open_dataset("optdigits").images
+    np.testing.assert_array_equal(np.rint(scaled * (16 / 255)), raw)
+
+
+@pytest.mark.parametrize(("arrays", "train", "length"), [
+    ({"images": 5}, True, 5), ({"train_images": 5, "test_images": 3}, True, 5),
+    ({"train_images": 5, "test_images": 3}, False, 3), ({"x_train": 4, "x_test": 2}, True, 4),
+    ({"x_train": 4, "x_test": 2}, False, 2)])
+def test_npz_by_path(tmp_path, arrays, train, length):
+    path = tmp_path / "mine.npz"
+    np.savez(path, **{key: np.full((n, 6, 6, 3), n, np.uint8) for key, n in arrays.items()})
+    data = open_dataset(path, train=train)
+    assert data.images.shape == (length, 6, 6, 3)
+    assert (data.images == length).all()
+    assert data.labels is None
+    assert data.name == "mine"
+
+
+def test_npz_labels_and_layouts(tmp_path):
+    path = tmp_path / "mine.npz"
+    x = np.arange(4 * 3 * 5 * 5, dtype=np.uint8).reshape(4, 3, 5, 5)
+    np.savez(path, x_train=x, y_train=np.array([[3], [1], [2], [0]]))  # as CIFAR from Keras
+    data = open_dataset(str(path))
+    np.testing.assert_array_equal(data.images, x.transpose(0, 2, 3, 1))
+    assert data.labels.tolist() == [3, 1, 2, 0]
+    np.savez(path, images=x[:, :1].transpose(0, 2, 3, 1), labels=np.arange(4),
+             categories=np.array(["p", "q", "r", "s"]))
+    data = open_dataset(str(path))
+    np.testing.assert_array_equal(data.images, x[:, 0])
+    assert data.label_names == ("p", "q", "r", "s")
+
+
+def test_npz_with_two_parts(tmp_path):
+    path = tmp_path / "pair.npz"
+    np.savez(path, a_images=np.zeros((3, 4, 4), np.uint8), b_images=np.ones((2, 4, 4), np.uint8))
+    assert open_dataset(f"{path}:b").images.mean() == 1
+    assert len(open_dataset(f"{path}:a").images) == 3
+    both = open_dataset(path)
+    assert len(both.images) == 5
+    assert both.labels is None
+    with pytest.raises(DataError, match="has no array 'test_a_images'"):
+        open_dataset(path, train=False)
+
+
+@pytest.mark.parametrize(("arrays", "options", "message"), [
+    ({"images": np.zeros((2, 4, 4))}, {}, r"wanted uint8.*found float64 of shape \(2, 4, 4\)"),
+    ({"images": np.zeros((2, 4, 4, 4), np.uint8)}, {}, r"found uint8 of shape \(2, 4, 4, 4\)"),
+    ({"images": np.zeros((0, 4, 4), np.uint8)}, {}, r"found uint8 of shape \(0, 4, 4\)"),
+    ({"images": np.zeros((2, 4, 4), np.uint8), "labels": np.zeros(3, int)}, {},
+     r"labels: wanted integers of shape \(2,\); found int64 of shape \(3,\)"),
+    ({"pics": np.zeros((2, 4, 4), np.uint8)}, {}, r"no images found; it holds pics uint8"),
+    ({"images": np.zeros((2, 4, 4), np.uint8)}, {"train": False}, "has no test part"),
+    ({"pics": np.array([None])}, {}, "holds Python objects")])
+def test_npz_that_are_no_images(tmp_path, arrays, options, message):
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(DataError, match=rf"x\.npz: .*{message}"):
+        open_dataset(tmp_path / "x.npz", **options)
+
+
+def test_names_are_found_in_the_argument_and_the_variable(tmp_path, monkeypatch):
+    for folder, value in (("one", 1), ("two", 2)):
+        (tmp_path / folder).mkdir()
+        np.savez(tmp_path / folder / "fashion10k.npz",
+                 images=np.full((2, 4, 4), value, np.uint8))
+    with pytest.raises(DataError, match="MINIGRAD_DATA"):
+        open_dataset("fashion10k")
+    monkeypatch.setenv("MINIGRAD_DATA", str(tmp_path / "two"))
+    assert open_dataset("fashion10k").images.max() == 2
+    assert open_dataset("fashion10k", folder=tmp_path / "one").images.max() == 1
+    with pytest.raises(DataError, match="did you mean 'fashion10k'"):
+        open_dataset("fashion")
+
+
+def test_unknown_names_list_what_there_is(tmp_path):
+    np.savez(tmp_path / "celeba.npz", images=np.zeros((2, 4, 4), np.uint8))
+    with pytest.raises(DataError) as caught:
+        open_dataset("digit", folder=tmp_path)
+    for word in ("'digit'", "did you mean 'digits'", "optdigits", "emoji:a", "mnist",
+                 "fashion-mnist", "celeba"):
+        assert word in str(caught.value)
+    np.savez(tmp_path / ".npz", images=np.zeros((2, 4, 4), np.uint8))
+    for nothing in ("", ":a", "no/such/file.npz"):
+        with pytest.raises(DataError, match="neither a data set nor a file nor a folder"):
+            open_dataset(nothing, folder=tmp_path)
+
+
+def test_folders_of_pictures(tmp_path, monkeypatch):
+    for name in ("digits/a.png", "digits/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (20, 20), (9, 9, 9)).save(tmp_path / name)
+    for spec in (f"folder:{tmp_path}/digits", tmp_path / "digits"):
+        data = open_dataset(spec, size=8, grey=True)
+        assert data.images.shape == (2, 8, 8)
+        assert data.name == "digits"
+        assert any("only 2 pictures" in note for note in data.notes)
+    monkeypatch.chdir(tmp_path)
+    assert len(open_dataset("digits").images) == 8000  # names go before paths
+    assert len(open_dataset("./digits").images) == 2
+    assert len(open_dataset("folder:digits").images) == 2
+    (tmp_path / "digits").rename(tmp_path / "cats")
+    assert open_dataset("cats").images.shape == (2, 32, 32, 3)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert len(open_dataset("cats", folder=tmp_path).images) == 2
+    with pytest.raises(DataError, match="no test part"):
+        open_dataset("cats", folder=tmp_path, train=False)
+    with pytest.raises(DataError, match="no such folder"):
+        open_dataset("folder:digits")
+    np.savez(tmp_path / "cats.npz", images=np.zeros((7, 4, 4), np.uint8))
+    assert len(open_dataset("cats", folder=tmp_path).images) == 7  # the file before the folder
+    assert len(open_dataset(tmp_path / "cats", folder=tmp_path).images) == 2  # but not by path
+
+
+def test_idx_by_path_finds_its_labels(tmp_path):
+    images, labels = np.ones((3, 4, 4), np.uint8), np.array([2, 0, 1], np.uint8)
+    write_idx(tmp_path / "t10k-images-idx3-ubyte.gz", images)
+    assert open_dataset(tmp_path / "t10k-images-idx3-ubyte.gz").labels is None
+    write_idx(tmp_path / "t10k-labels-idx1-ubyte.gz", labels)
+    assert open_dataset(tmp_path / "t10k-images-idx3-ubyte.gz").labels.tolist() == [2, 0, 1]
+    with pytest.raises(DataError, match=r"labels-idx1-ubyte\.gz: images: wanted uint8 images"):
+        open_dataset(tmp_path / "t10k-labels-idx1-ubyte.gz")
+    write_idx(tmp_path / "faces", images)
+    assert open_dataset(tmp_path / "faces").labels is None
+    with pytest.raises(DataError, match="no test part"):
+        open_dataset(tmp_path / "t10k-images-idx3-ubyte.gz", train=False)
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(DataError, match=r"notes\.txt: wanted a \.npz file, an IDX file.*68 65"):
+        open_dataset(tmp_path / "notes.txt")
+
+
+# ----------------------------------------------------------------------------------- download
+
+
+NAMES = ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
+         "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"]
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A set called tiny on a local server; gives the folder served and the requests made."""
+    root = tmp_path / "served"
+    root.mkdir()
+    for k, name in enumerate(NAMES):
+        write_idx(root / name, np.full((6, 5, 5) if "images" in name else 6, k, np.uint8))
+    requests = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            requests.append(self.path)
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(root)))
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setitem(download.DOWNLOADS, "tiny", download._Set(
+        mirrors=(f"http://127.0.0.1:{server.server_port}/gone/",
+                 f"http://127.0.0.1:{server.server_port}/"),
+        files=tuple(
+            download._File(name, hashlib.sha256((root / name).read_bytes()).hexdigest(),
+                           hashlib.sha256(gzip.decompress((root / name).read_bytes())).hexdigest())
+            for name in NAMES)))
+    yield root, requests
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_the_registry_is_complete():
+    for name, entry in download.DOWNLOADS.items():
+        assert [file.name for file in entry.files] == NAMES, name
+        assert len(entry.mirrors) >= 2
+        hashes = [h for file in entry.files for h in (file.packed, file.content)]
+        assert len(set(hashes)) == 8
+        assert all(len(h) == 64 and set(h) <= set("0123456789abcdef") for h in hashes)
+
+
+def test_download_tries_the_next_mirror_and_keeps_the_files(served, tmp_path):
+    _, requests = served
+    files = fetch("tiny", cache=tmp_path / "cache")
+    assert files.train_images == tmp_path / "cache" / "tiny" / NAMES[0]
+    dataset = MNISTDataset(files.test_images, files.test_labels)
+    assert len(dataset) == 6
+    assert dataset[0][1] == 3
+    asked = len(requests)
+    assert asked >= 8  # each file at both mirrors
+    assert fetch("tiny", cache=tmp_path / "cache") == files
+    assert len(requests) == asked  # nothing new
+
+
+def test_a_download_with_another_checksum_is_refused(served, tmp_path):
+    root, _ = served
+    write_idx(root / NAMES[1], np.full(6, 9, np.uint8))
+    with pytest.raises(DataError, match=r"could not download train-labels(.|\n)*SHA256") as caught:
+        fetch("tiny", cache=tmp_path / "cache")
+    assert "MINIGRAD_DATA" in str(caught.value)
+    assert not (tmp_path / "cache" / "tiny" / NAMES[1]).exists()
+
+
+def test_without_a_connection_the_message_says_what_to_do(tmp_path, monkeypatch):
+    entry = download.DOWNLOADS["mnist"]
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setitem(download.DOWNLOADS, "mnist", download._Set(
+        mirrors=("http://127.0.0.1:9/",), files=entry.files))
+    with pytest.raises(DataError) as caught:
+        fetch("mnist", cache=tmp_path)
+    for word in ("http://127.0.0.1:9/", "ConnectionError", "MINIGRAD_DATA", "FOLDER/mnist/",
+                 *NAMES):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("subfolder", ["", "tiny"])
+@pytest.mark.parametrize("pack", [None, gzip.compress, gzip.decompress])
+def test_local_files_come_first_however_they_are_packed(
+        served, tmp_path, monkeypatch, subfolder, pack):
+    root, requests = served
+    place = tmp_path / "mine" / subfolder
+    place.mkdir(parents=True)
+    for name in NAMES:
+        content = (root / name).read_bytes()
+        if pack is gzip.decompress:
+            (place / name.removesuffix(".gz")).write_bytes(gzip.decompress(content))
+        else:
+            (place / name).write_bytes(
+                content if pack is None else gzip.compress(gzip.decompress(content), 1))
+    files = fetch("tiny", tmp_path / "mine", cache=tmp_path / "cache")
+    assert files.train_images.parent == place
+    monkeypatch.setenv("MINIGRAD_DATA", str(tmp_path / "mine"))
+    assert fetch("tiny", cache=tmp_path / "cache") == files
+    data = open_dataset("tiny", train=False)
+    assert (data.name, data.images.max(), data.labels.tolist()) == ("tiny", 2, [3] * 6)
+    assert requests == []
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_wrong_local_file_is_refused_not_replaced(served, tmp_path):
+    write_idx(tmp_path / NAMES[0], np.zeros((6, 5, 5), np.int8))
+    with pytest.raises(DataError, match=rf"{NAMES[0]}: not the published .* of tiny: the SHA-256"):
+        fetch("tiny", tmp_path, cache=tmp_path / "cache")
+
+
+def test_unknown_sets():
+    with pytest.raises(DataError, match="'kmnist'; there are mnist, fashion-mnist"):
+        fetch("kmnist")
