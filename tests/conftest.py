@@ -1,0 +1,32 @@
+"""What every test starts from: repeatable draws, no window system, nothing left over."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Figures are written to files, also where a test starts a child process.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+settings.register_profile(
+    "minigrad",
+    deadline=None,  # a shared core makes any time limit a false alarm
+    derandomize=True,  # the same examples in every run and on every machine
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("minigrad")
+
+
+@pytest.fixture(autouse=True)
+def fresh_engine() -> Iterator[None]:
+    """Every test starts at seed 0 and with the engine's own settings, whatever ran before it."""
+    engine = sys.modules.get("minigrad")  # tests of the source do without it
+    if engine is not None:
+        engine.manual_seed(0)
+    yield
+    if engine is not None:
+        engine.set_default_dtype("float32")
+        engine.course_mode(False)
