@@ -1,0 +1,135 @@
+"""GAN: Goodfellow et al. 2014, "Generative adversarial nets", with fully connected networks.
+
+Algorithm 1 of the paper, with k discriminator steps to one generator step:
+
+    repeat
+        repeat k times
+            sample x from the data and z from the prior
+            D goes down   -E log D(x) - E log(1 - D(G(z)))
+        sample z from the prior
+        G goes down       -E log D(G(z))         (non-saturating, section 3 of the paper)
+
+The defaults are the sizes of the paper's digit model (z of 100 numbers, generator 1200-1200,
+discriminator 240-240, batch 100, k = 1). Two things differ: the discriminator's maxout and dropout
+are leaky ReLU, and momentum SGD is Adam with beta1 = 0.5, as every later paper has it.
+
+Leaves out: convolution (DCGAN), conditioning on labels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minigrad import Tensor, no_grad, random
+from minigrad.nn import BatchNorm1d, Flatten, LeakyReLU, Linear, Module, ReLU, Reshape
+from minigrad.nn import Sequential, Tanh
+from minigrad.optim import EMA, Adam
+
+from .ganloss import GANLoss
+from .objectives import OBJECTIVES, Objective
+
+__all__ = ["GAN"]
+
+
+def generator(latent_dim: int, hidden: tuple[int, ...], data_shape: tuple[int, ...],
+              batch_norm: bool) -> Module:
+    """(n, latent_dim) to (n, *data_shape); images end in tanh, points in the plane do not."""
+    layers: list[Module] = []
+    width = latent_dim
+    for size in hidden:
+        layers += [Linear(width, size, bias=not batch_norm)]
+        layers += [BatchNorm1d(size)] if batch_norm else []
+        layers += [ReLU()]
+        width = size
+    layers += [Linear(width, math.prod(data_shape))]
+    if len(data_shape) > 1:
+        layers += [Tanh(), Reshape(*data_shape)]
+    return Sequential(*layers)
+
+
+def discriminator(data_shape: tuple[int, ...], hidden: tuple[int, ...]) -> Module:
+    """(n, *data_shape) to (n, 1) logits."""
+    layers: list[Module] = [Flatten()]
+    width = math.prod(data_shape)
+    for size in hidden:
+        layers += [Linear(width, size), LeakyReLU(0.2)]
+        width = size
+    return Sequential(*layers, Linear(width, 1))
+
+
+@dataclass(eq=False)
+class GAN:
+    """A GAN of fully connected networks; the fields are its settings, the defaults the paper's.
+
+    ``data_shape`` is (c, h, w) for images in [-1, 1] and (2,) for points in the plane.
+    """
+
+    data_shape: tuple[int, ...] = (1, 28, 28)
+    latent_dim: int = 100
+    hidden_G: tuple[int, ...] = (1200, 1200)
+    hidden_D: tuple[int, ...] = (240, 240)
+    batch_norm: bool = False  # in the generator
+    batch_size: int = 100
+    k: int = 1  # discriminator steps to one generator step
+    lr_G: float = 2e-4
+    lr_D: float = 2e-4
+    beta1: float = 0.5
+    ema_decay: float = 0.0  # of the generator that samples; 0: the generator itself
+    objective: Objective = Objective.NON_SATURATING
+
+    name = "gan"
+    default_budget = 180.0  # seconds of training when neither --budget nor --steps is given
+
+    def __post_init__(self) -> None:
+        self.G = generator(self.latent_dim, self.hidden_G, self.data_shape, self.batch_norm)
+        self.opt_G = Adam(self.G.parameters(), lr=self.lr_G, beta1=self.beta1)
+        self.ema = EMA(self.G, decay=self.ema_decay) if self.ema_decay else None
+        D = discriminator(self.data_shape, self.hidden_D)
+        opt_D = Adam(D.parameters(), lr=self.lr_D, beta1=self.beta1)
+        self.loss = GANLoss(D, opt_D, OBJECTIVES[self.objective])
+
+    @property
+    def D(self) -> Module:
+        """The discriminator, which belongs to the loss."""
+        return self.loss.D
+
+    @classmethod
+    def laptop(cls, data_shape: tuple[int, ...], **options: Any) -> GAN:
+        """The settings measured here on two CPU cores; ``options`` override them."""
+        settings: dict[str, Any] = {"data_shape": data_shape}
+        return cls(**{**settings, **options})
+
+    def noise(self, n: int, g: Any = None) -> Tensor:
+        """n draws of z from the standard normal prior, from ``g`` or minigrad's generator."""
+        g = random.generator() if g is None else g
+        return Tensor(g.standard_normal((n, self.latent_dim), dtype="float32"),
+                      requires_grad=False)
+
+    def train_step(self, batches: Iterator[Tensor]) -> dict[str, Tensor]:
+        """One pass of the outer loop of Algorithm 1."""
+        for _ in range(self.k):
+            real = next(batches)
+            fake = self.G(self.noise(len(real)))
+            d_loss = self.loss.d_step(real=real, fake=fake)
+        g_loss = self.loss.g_loss(fake=fake)
+        self.opt_G.minimize(g_loss)
+        if self.ema is not None:
+            self.ema.update()
+        return {"d_loss": d_loss, "g_loss": g_loss,
+                "d_real": self.loss.d_real, "d_fake": self.loss.d_fake}
+
+    def sample(self, n: int, g: np.random.Generator) -> Tensor:
+        """n samples, (n, *data_shape), with noise from ``g``; the averaged generator if any."""
+        G = self.G if self.ema is None else self.ema.module
+        was_training = G.training
+        G.eval()
+        try:
+            with no_grad():
+                return G(self.noise(n, g))
+        finally:
+            G.train(was_training)
