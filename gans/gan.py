@@ -26,8 +26,17 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, no_grad, random
-from minigrad.nn import BatchNorm1d, Flatten, LeakyReLU, Linear, Module, ReLU, Reshape
-from minigrad.nn import Sequential, Tanh
+from minigrad.nn import (
+    BatchNorm1d,
+    Flatten,
+    LeakyReLU,
+    Linear,
+    Module,
+    ReLU,
+    Reshape,
+    Sequential,
+    Tanh,
+)
 from minigrad.optim import EMA, Adam
 
 from .ganloss import GANLoss
@@ -99,10 +108,22 @@ class GAN:
         return self.loss.D
 
     @classmethod
-    def laptop(cls, data_shape: tuple[int, ...], **options: Any) -> GAN:
-        """The settings measured here on two CPU cores; ``options`` override them."""
-        settings: dict[str, Any] = {"data_shape": data_shape}
-        return cls(**{**settings, **options})
+    def laptop(cls, data: Any) -> GAN:
+        """The settings measured on two CPU cores, for data with a ``name`` and a ``shape``.
+
+        Images: networks a third of the paper's size take more steps in the same time; batch
+        normalisation in G and a rate of 1e-3 learn in 1,200 steps what 2e-4 without it needs 3,600
+        for; averaging G's weights removes the noise of so large a rate. The lecture's Gaussian has
+        the lecture's linear generator, small discriminator, Adam and batch.
+        """
+        if data.name == "gaussian":
+            return cls(data.shape, latent_dim=2, hidden_G=(), hidden_D=(20, 10), batch_size=32,
+                       lr_G=1e-2, lr_D=1e-2, beta1=0.9, ema_decay=0.998)
+        if len(data.shape) == 1:
+            return cls(data.shape, latent_dim=16, hidden_G=(128, 128), hidden_D=(128, 128, 128),
+                       batch_size=256, lr_G=1e-3, lr_D=1e-3, ema_decay=0.998)
+        return cls(data.shape, latent_dim=64, hidden_G=(256, 512), hidden_D=(512, 256),
+                   batch_norm=True, batch_size=64, lr_G=1e-3, lr_D=1e-3, ema_decay=0.998)
 
     def noise(self, n: int, g: Any = None) -> Tensor:
         """n draws of z from the standard normal prior, from ``g`` or minigrad's generator."""

@@ -6,8 +6,11 @@ here; nothing is computed at import.
 
 from . import autograd, backend, data, init, nn, ops, optim, random, serialize
 from .autograd import (
+    Op,
     Tensor,
+    TensorOp,
     TensorTuple,
+    TensorTupleOp,
     course_mode,
     default_dtype,
     detect_anomaly,
@@ -26,6 +29,7 @@ from .errors import (
     ShapeError,
     VersionError,
 )
+from .gradcheck import gradcheck
 from .init import one_hot, ones, ones_like, rand, randn, zeros, zeros_like
 from .kernels import reference_kernels
 from .kernels.parallel import get_threads, set_threads
@@ -185,6 +189,7 @@ __all__ = [
     "Max",
     "MulScalar",
     "Negate",
+    "Op",
     "Pad",
     "Permute",
     "PowerScalar",
@@ -200,7 +205,9 @@ __all__ = [
     "Summation",
     "Tanh",
     "Tensor",
+    "TensorOp",
     "TensorTuple",
+    "TensorTupleOp",
     "Transpose",
     "TupleGetItem",
     "UnDilate",
@@ -240,6 +247,7 @@ __all__ = [
     "get_threads",
     "getitem",
     "grad",
+    "gradcheck",
     "init",
     "is_recording",
     "leaky_relu",

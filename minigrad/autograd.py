@@ -63,6 +63,7 @@ class _State:
 
 
 _state = _State()
+_FLOAT64 = numpy.dtype("float64")
 
 
 # ------------------------------------------------------------------------------------- switches
@@ -215,8 +216,10 @@ class TensorOp(Op):
         except AttributeError:
             raise TypeError(_not_tensors(self, inputs)) from None
         data = self.compute(*arrays)
-        if isinstance(data, numpy.generic):  # NumPy reduces to scalars, which cannot be written to
-            data = numpy.asarray(data)
+        if type(data) is not numpy.ndarray and isinstance(data, numpy.generic):
+            data = numpy.asarray(data)  # NumPy reduces to scalars, which cannot be written to
+        if data.dtype is _FLOAT64 and _from_integers(arrays):
+            data = data.astype(_state.default_dtype)
         if _state.anomaly:
             _refuse_nonfinite(f"{type(self).__name__} made", data)
         out = _new(Tensor)
@@ -253,7 +256,7 @@ class TensorTupleOp(Op):
             raise TypeError(_not_tensors(self, inputs)) from None
         out = _new(TensorTuple)
         out.cached_data = self.compute(*arrays)
-        out._wanted = out._cell = None
+        out.grad = out._wanted = out._cell = None
         out._clock = _state.clock
         out.requires_grad = _state.recording and any(x.requires_grad for x in inputs)
         out.op = self if out.requires_grad else None
@@ -261,6 +264,11 @@ class TensorTupleOp(Op):
         if self.returns_view:
             out._cell = inputs[0]._storage_cell()
         return out
+
+
+def _from_integers(arrays: Sequence[Any]) -> bool:
+    """Whether NumPy chose float64 because all inputs are integers; the course leaves it at that."""
+    return not _state.course and all(getattr(a, "dtype", _FLOAT64).kind in "iub" for a in arrays)
 
 
 def _not_tensors(op: Op, inputs: Sequence[Any]) -> str:
@@ -298,7 +306,7 @@ class Value:
         """
         if self._wanted is None:
             return tuple(x.requires_grad for x in self.inputs)
-        return tuple(self._wanted)
+        return self._wanted
 
     def _storage_cell(self) -> list[int]:
         """The version cell of this value's storage, made when it is first shared or written."""
@@ -424,14 +432,20 @@ class Tensor(Value):
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"data: wants a Tensor, got {type(value).__name__}")
-        if value.shape != self.shape:
-            raise ShapeError(f"data: shape must stay {self.shape}, got {value.shape}")
         if value.dtype != self.dtype:
             raise DTypeError(f"data: dtype must stay {self.dtype}, got {value.dtype}")
-        self.copy_(value.cached_data)
+        if value.shape != self.shape:
+            if not _state.course:
+                raise ShapeError(f"data: shape must stay {self.shape}, got {value.shape}")
+            self.cached_data = value.cached_data.copy()  # in the course, the shape may change
+            self.mark_written()
+        else:
+            self.copy_(value.cached_data)
 
     def copy_(self, array: Array) -> None:
         """Overwrite the values in place with an array of the same shape, and mark the write."""
+        if array.shape != self.cached_data.shape:
+            raise ShapeError(f"copy_: shape must stay {self.shape}, got {array.shape}")
         self.cached_data[...] = backend.to_device(array, self.device)
         self.mark_written()
 
@@ -509,7 +523,7 @@ class Tensor(Value):
         for node in order:
             g = grads.get(id(node))
             if g is not None and (_state.course or (node.op is None and node.requires_grad)):
-                node.grad = g if create_graph else _own(g, handed_out)
+                node.grad = _own(g, handed_out) if node.op is None else g
 
     # ---- small conveniences
 
@@ -522,6 +536,9 @@ class Tensor(Value):
         if self.size != 1:
             raise ValueError(f"truth value of a tensor of shape {self.shape} is ambiguous")
         return bool(self.cached_data)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("a Tensor is no NumPy array: ask for a copy with .numpy()")
 
     def __float__(self) -> float:
         return float(self.item())
@@ -566,7 +583,7 @@ class TensorTuple(Value):
     def detach(self) -> TensorTuple:
         """The same arrays without their history."""
         out = _new(TensorTuple)
-        out.op, out.inputs, out.requires_grad = None, (), False
+        out.op, out.inputs, out.requires_grad, out.grad = None, (), False, None
         out.cached_data, out._wanted, out._clock = self.cached_data, None, _state.clock
         out._cell = self._storage_cell()
         return out
@@ -602,7 +619,7 @@ def _as_array(values: Any, device: Device | None, dtype: Any) -> Array:
         source = values
         device = device or (backend.device_of(values) if not isinstance(values, numpy.ndarray)
                             else backend.default_device())
-        takes_default = values.dtype == numpy.float64
+        takes_default = values.dtype.type is numpy.float64
     else:
         if isinstance(values, (list, tuple)) and any(isinstance(v, Tensor) for v in values):
             raise TypeError("Tensor: got a list of Tensors; use minigrad.ops.stack or concat")
@@ -612,9 +629,11 @@ def _as_array(values: Any, device: Device | None, dtype: Any) -> Array:
     if source.dtype.kind not in "fiub":
         raise DTypeError(f"Tensor: wants numbers, got {type(values).__name__} of {source.dtype}")
     if dtype is None:
-        dtype = source.dtype.newbyteorder("=")
-        if takes_default and not _state.course:
-            dtype = _state.default_dtype
+        dtype = _state.default_dtype if takes_default and not _state.course else source.dtype
+    dtype = numpy.dtype(dtype)
+    if dtype.kind not in "fiub":
+        raise DTypeError(f"Tensor: wants a float, integer or bool dtype, got {dtype}")
+    dtype = numpy.dtype(dtype.type)  # native, and the one object that ``is`` compares quickly
     if isinstance(source, (numpy.ndarray, numpy.generic)):
         return backend.to_device(numpy.array(source, dtype=dtype, order="C"), device)
     return backend.to_device(source.astype(dtype), device)  # astype copies
@@ -628,17 +647,17 @@ def find_topo_sort(node_list: Sequence[Value]) -> list[Value]:
 
     Depth first, inputs in their order, without recursion: a chain of any length works.
     """
-    order, seen, stack = [], set(), list(reversed(node_list))
+    order, seen, stack = [], set(), [*reversed(node_list)]
     while stack:
-        node = stack[-1]
-        if id(node) not in seen:
-            pending = [x for x in node.inputs if id(x) not in seen]
-            if pending:
-                stack.extend(reversed(pending))
-                continue
+        node = stack.pop()
+        if node is None:  # all that lies below the next entry is in the order
+            order.append(stack.pop())
+        elif id(node) not in seen:
             seen.add(id(node))
-            order.append(node)
-        stack.pop()
+            if node.inputs:
+                stack += (node, None, *reversed(node.inputs))
+            else:
+                order.append(node)
     return order
 
 
@@ -648,14 +667,16 @@ def _accumulate(order: list, grads: dict, keep: set, needed: set | None) -> None
         if node.op is None or id(node) not in grads:
             continue
         out_grad = grads[id(node)] if id(node) in keep else grads.pop(id(node))
-        _refuse_stale(node)
+        if node._clock < _state.clock:  # something was written since
+            _refuse_stale(node)
         node._wanted = wanted = _wanted_inputs(node, needed)
-        pieces = node.op.gradient_as_tuple(out_grad, node)
+        differentiate = _checked_gradient if _state.anomaly else node.op.gradient_as_tuple
+        pieces = differentiate(out_grad, node)
         node._wanted = None
-        for x, piece, is_wanted in zip(node.inputs, pieces, wanted, strict=True):
+        if len(pieces) != len(wanted):
+            raise _wrong_count(node, pieces)
+        for x, piece, is_wanted in zip(node.inputs, pieces, wanted):  # noqa: B905 - lean
             if is_wanted and piece is not None:
-                if _state.anomaly:
-                    _refuse_nonfinite(f"gradient of {type(node.op).__name__} is", piece.cached_data)
                 known = grads.get(id(x))
                 grads[id(x)] = piece if known is None else known + piece
 
@@ -691,8 +712,10 @@ def grad(
     """
     outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    ups = [grad_outputs] if grad_outputs is None or isinstance(grad_outputs, Tensor) else list(
-        grad_outputs)
+    if not all(isinstance(x, Value) for x in (*outs, *ins)):
+        raise TypeError("grad: outputs and inputs must be Tensors or sequences of Tensors")
+    several = isinstance(grad_outputs, list | tuple)
+    ups = list(grad_outputs) if several else [grad_outputs]
     if len(ups) == 1 and ups[0] is None:
         ups = [None] * len(outs)
     if len(ups) != len(outs):
@@ -749,15 +772,30 @@ def _on_path(order: Iterable[Value], targets: set[int]) -> set[int]:
     """The ids of the values of ``order`` that lead to one of ``targets``, targets included."""
     needed: set[int] = set()
     for node in order:
-        if id(node) in targets or any(id(x) in needed for x in node.inputs):
+        if id(node) in targets or not needed.isdisjoint(map(id, node.inputs)):
             needed.add(id(node))
     return needed
 
 
-def _wanted_inputs(node: Value, needed: set[int] | None) -> list[bool]:
+def _wanted_inputs(node: Value, needed: set[int] | None) -> tuple[bool, ...]:
     if needed is None:
-        return [x.requires_grad for x in node.inputs]
-    return [id(x) in needed for x in node.inputs]
+        return tuple([x.requires_grad for x in node.inputs])
+    return tuple([id(x) in needed for x in node.inputs])
+
+
+class _Copy(TensorOp):
+    """y = a, in memory of its own."""
+
+    reads_inputs = reads_output = False
+
+    def compute(self, a: Array) -> Array:
+        return a.copy()
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        return out_grad
+
+
+_COPY = _Copy()
 
 
 def _refuse_stale(node: Value) -> None:
@@ -769,6 +807,11 @@ def _refuse_stale(node: Value) -> None:
                 raise VersionError(_stale(op, f"input {i}, a {_describe(x)},"))
     if op.reads_output and node._cell is not None and node._cell[0] > node._clock:
         raise VersionError(_stale(op, f"the output, a {_describe(node)},"))
+
+
+def _wrong_count(node: Value, pieces: tuple) -> ShapeError:
+    return ShapeError(f"{type(node.op).__name__}.gradient returned {len(pieces)} gradients for "
+                      f"{len(node.inputs)} inputs")
 
 
 def _describe(x: Value) -> str:
@@ -790,7 +833,20 @@ def _own(g: Tensor, handed_out: set[int]) -> Tensor:
     if array.base is None and id(array) not in handed_out and g._cell is None:
         handed_out.add(id(array))
         return g
-    return constant(array.copy())
+    return _COPY(g) if g.requires_grad else constant(array.copy())
+
+
+def _checked_gradient(out_grad: Value, node: Value) -> tuple[Value | None, ...]:
+    """``gradient_as_tuple`` inside detect_anomaly: errors name the op that is differentiated."""
+    what = f"gradient of {type(node.op).__name__}"
+    try:
+        pieces = node.op.gradient_as_tuple(out_grad, node)
+    except AnomalyError as error:
+        raise AnomalyError(f"{error}, in the {what}") from None
+    for piece, is_wanted in zip(pieces, node.wanted, strict=True):
+        if is_wanted and piece is not None:
+            _refuse_nonfinite(f"{what} is", piece.cached_data)
+    return pieces
 
 
 def _refuse_nonfinite(what: str, data: Any) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy
 
+from . import random
 from .errors import DeviceError, DTypeError
 
 __all__ = [
@@ -26,11 +27,14 @@ __all__ = [
     "Device",
     "all_devices",
     "array_module",
+    "broadcast_shapes",
     "cpu",
     "cuda",
     "default_device",
     "device_of",
     "is_array",
+    "mask_positions",
+    "number_from",
     "shares_storage",
     "to_device",
     "to_numpy",
@@ -112,6 +116,14 @@ class Device:
     def ones(self, *shape: int, dtype: Any = "float32") -> Array:
         """Ones; the shape is given as separate integers, as in the course."""
         return self.module.ones(shape, dtype=dtype)
+
+    def rand(self, *shape: int, dtype: Any = "float32") -> Array:
+        """Uniform numbers in [0, 1), from the engine's generator."""
+        return to_device(random.generator().random(shape, dtype=dtype), self)
+
+    def randn(self, *shape: int, dtype: Any = "float32") -> Array:
+        """Standard normal numbers, from the engine's generator."""
+        return to_device(random.generator().standard_normal(shape, dtype=dtype), self)
 
     def one_hot(self, n: int, i: Any, dtype: Any = "float32") -> Array:
         """Rows of the ``n`` by ``n`` identity at the integer indices ``i`` (any shape)."""
@@ -197,12 +209,34 @@ def to_device(x: Array, device: Device, dtype: Any = None) -> Array:
 
 def to_numpy(x: Any) -> numpy.ndarray:
     """``x`` as a NumPy array on the host: the one way from a device back to the CPU."""
-    if type(x).__module__.partition(".")[0] == "cupy":
-        return x.get()
-    return numpy.asarray(x)
+    if type(x) is numpy.ndarray:
+        return x
+    return x.get() if type(x).__module__.partition(".")[0] == "cupy" else numpy.asarray(x)
 
 
 def shares_storage(view: Array, array: Array) -> bool:
     """Whether ``view``, made from ``array`` by indexing or reshaping, looks into its memory."""
     base = view.base
     return view is array or (base is not None and (base is array or base is array.base))
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape to which ``shapes`` broadcast together (ValueError if they do not)."""
+    return numpy.broadcast_shapes(*shapes)
+
+
+def number_from(value: Any, sizes_of_one: bool = False) -> Any:
+    """A NumPy scalar or 0-d NumPy array as a Python number; anything else as it came.
+
+    With ``sizes_of_one`` this holds for every NumPy array of one element.
+    """
+    if isinstance(value, numpy.generic):
+        return value.item()
+    if isinstance(value, numpy.ndarray) and (not value.shape or (sizes_of_one and value.size == 1)):
+        return value.item()
+    return value
+
+
+def mask_positions(mask: numpy.ndarray) -> tuple[numpy.ndarray, ...]:
+    """The index arrays of the elements where a mask on the host holds."""
+    return mask.nonzero()

@@ -18,7 +18,7 @@ from typing import Any
 import numpy
 
 from . import kernels
-from .autograd import Tensor, constant, grad
+from .autograd import Tensor, constant, grad, in_course_mode
 from .backend import Array, array_module, to_device, to_numpy
 from .errors import DeviceError, DTypeError, ShapeError
 from .nn import Module
@@ -94,7 +94,8 @@ class Optimizer:
 
     moments: tuple[str, ...] = ()
 
-    def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float) -> None:
+    def __init__(self, params: Iterable[Tensor], lr: float = 0.01,
+                 weight_decay: float = 0.0) -> None:
         name = type(self).__name__
         if isinstance(params, Tensor):
             raise TypeError(f"{name}: wants a list of parameters, got one tensor")
@@ -136,25 +137,27 @@ class Optimizer:
         ShapeError, DTypeError
             If a gradient does not fit its parameter.
         """
-        if any(p.cached_data is not home.view
-               for p, home in zip(self.params, self._homes, strict=True)):
-            self._homes = _settle(self.params)
-            self._all_runs = _runs(self._homes, [True] * len(self.params))
-        chosen = [p.grad is not None for p in self.params]
-        if not any(chosen):
-            return
-        for p, view in zip(self.params, self._grad_views, strict=True):
+        chosen, moved = [], False
+        for p, home, view in zip(self.params, self._homes, self._grad_views, strict=True):
+            moved = moved or p.cached_data is not home.view
             if p.grad is not None:
                 g = p.grad.cached_data
-                if g.shape != view.shape or g.dtype != view.dtype:
+                if g.shape != view.shape or (g.dtype != view.dtype and not in_course_mode()):
                     self._refuse_gradient(p)
                 view[...] = g
+                chosen.append(p)
+        if not chosen:
+            return
+        if moved:  # an array was exchanged from outside
+            self._homes = _settle(self.params)
+            self._all_runs = _runs(self._homes, [True] * len(self.params))
+        runs = self._all_runs if len(chosen) == len(self.params) else _runs(
+            self._homes, [p.grad is not None for p in self.params])
         self.t += 1
-        for values, own in self._all_runs if all(chosen) else _runs(self._homes, chosen):
+        for values, own in runs:
             self._update(values, self._grad[own], own)
-        for p, is_chosen in zip(self.params, chosen, strict=True):
-            if is_chosen:
-                p.mark_written()
+        for p in chosen:
+            p.mark_written()
 
     def _refuse_gradient(self, p: Tensor) -> None:
         name = f"{type(self).__name__}.step"
@@ -315,11 +318,19 @@ class EMA:
     """A copy of a module whose weights are an exponential moving average of the module's.
 
     Buffers are copied as they are at the last update.
+
+    Raises
+    ------
+    ValueError, DTypeError
+        If ``decay`` is not in [0, 1), or the parameters are not of one dtype.
     """
 
     def __init__(self, module: Module, *, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"EMA: decay must be in [0, 1), got {decay}")
+        dtypes = sorted({str(p.dtype) for p in module.parameters()})
+        if len(dtypes) != 1:
+            raise DTypeError(f"EMA: wants a module with parameters of one dtype, got {dtypes}")
         self.decay, self.source = decay, module
         self.module = copy.deepcopy(module).requires_grad_(False)
         _settle(self.module.parameters())

@@ -17,12 +17,12 @@ import numpy
 
 __all__ = ["generator", "get_state", "manual_seed", "set_generator", "set_state"]
 
-_generator: Any = numpy.random.default_rng(0)
+_generator: Any = None  # made at first use: importing numpy.random takes a while
 
 
 def generator() -> Any:
     """The generator in use, a ``numpy.random.Generator`` unless another was set."""
-    return _generator
+    return _generator if _generator is not None else manual_seed(0)
 
 
 def set_generator(g: Any) -> Any:
@@ -38,19 +38,21 @@ def set_generator(g: Any) -> Any:
     missing = [name for name in wanted if not callable(getattr(g, name, None))]
     if missing:
         raise TypeError(f"set_generator: {type(g).__name__} has no method {', '.join(missing)}")
-    previous, _generator = _generator, g
+    previous = generator()
+    _generator = g
     return previous
 
 
 def manual_seed(seed: int) -> Any:
     """Start a new generator from ``seed`` (a non-negative integer) and return it."""
-    set_generator(numpy.random.default_rng(seed))
+    global _generator
+    _generator = numpy.random.default_rng(seed)
     return _generator
 
 
 def get_state() -> dict[str, Any]:
     """The generator's state as a dictionary that JSON can hold (for checkpoints)."""
-    return copy.deepcopy(_generator.bit_generator.state)
+    return copy.deepcopy(generator().bit_generator.state)
 
 
 def set_state(state: dict[str, Any]) -> None:
@@ -61,4 +63,4 @@ def set_state(state: dict[str, Any]) -> None:
     ValueError
         If the state is of another kind of bit generator.
     """
-    _generator.bit_generator.state = state
+    generator().bit_generator.state = state

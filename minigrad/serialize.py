@@ -10,18 +10,24 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy
 
+from .backend import to_numpy
 from .nn import Module
 
 __all__ = ["CheckpointError", "load", "load_module", "save", "save_module", "write_atomically"]
 
+# What zipfile, zlib and NumPy raise while they read a file in which any byte may be wrong.
+_DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, SyntaxError,
+           MemoryError, OverflowError, zipfile.BadZipFile, zlib.error, struct.error)
 META = "__meta__"  # the key under which the metadata lies, as JSON text
 
 
@@ -38,7 +44,7 @@ def write_atomically(path: str | os.PathLike, write: Any) -> None:
         If the disk is full or the folder cannot be written; the old file is untouched.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "wb") as file:
             write(file)
@@ -50,7 +56,8 @@ def write_atomically(path: str | os.PathLike, write: Any) -> None:
         raise CheckpointError(f"cannot write {path}: {error.strerror or error}; "
                               "the previous file, if any, is unchanged") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -70,17 +77,25 @@ def save(path: str | os.PathLike, arrays: Mapping[str, Any], meta: Any = None,
     Raises
     ------
     CheckpointError
-        If an array holds objects, a name is reserved, or the file cannot be written.
+        If an array holds objects, the name ``__meta__`` is used, or the file cannot be written.
     """
-    ready = {name: numpy.asarray(array) for name, array in arrays.items()}
-    if META in ready:
-        raise CheckpointError(f"{path}: the name {META} is reserved")
+    ready = {name: to_numpy(array) for name, array in arrays.items()}
     for name, array in ready.items():
+        if name == META:
+            raise CheckpointError(f"{path}: the name {name} is reserved")
         if array.dtype.hasobject:
             raise CheckpointError(f"{path}: {name} holds Python objects, which are never saved")
     ready[META] = numpy.array(json.dumps(meta))
-    writer = numpy.savez_compressed if compress else numpy.savez
-    write_atomically(path, lambda file: writer(file, **ready))
+    write_atomically(path, lambda file: _write_npz(file, ready, compress))
+
+
+def _write_npz(file: BinaryIO, arrays: Mapping[str, numpy.ndarray], compress: bool) -> None:
+    """As ``numpy.savez``, which has no room for arrays called ``file`` or ``allow_pickle``."""
+    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                numpy.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def load(path: str | os.PathLike) -> tuple[dict[str, numpy.ndarray], Any]:
@@ -92,18 +107,25 @@ def load(path: str | os.PathLike) -> tuple[dict[str, numpy.ndarray], Any]:
         If the file is missing, damaged, cut short, or holds pickled objects.
     """
     try:
-        with numpy.load(path, allow_pickle=False) as file:
-            if not isinstance(file, numpy.lib.npyio.NpzFile):
-                raise CheckpointError(f"{path}: want an npz archive, got a single array")
-            arrays = {name: file[name] for name in file.files}
+        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+            file.seek(-12, os.SEEK_END)  # zipfile does not compare the count at the end
+            if int.from_bytes(file.read(2), "little") != min(len(names), 0xFFFF):
+                raise ValueError("arrays are missing")
+            arrays = {name.removesuffix(".npy"): _read_npy(archive, name) for name in names}
+        return arrays, json.loads(str(arrays.pop(META))) if META in arrays else None
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, KeyError) as error:
-        if isinstance(error, CheckpointError):
-            raise
+    except _DAMAGE as error:
         raise CheckpointError(f"{path}: damaged, cut short or not an npz file ({error})") from error
-    meta = json.loads(str(arrays.pop(META))) if META in arrays else None
-    return arrays, meta
+
+
+def _read_npy(archive: zipfile.ZipFile, name: str) -> numpy.ndarray:
+    with archive.open(name) as member:
+        array = numpy.lib.format.read_array(member, allow_pickle=False)
+        if member.read(1):  # also makes zipfile compare the checksum
+            raise ValueError(f"{name} is longer than its array")
+    return array
 
 
 def save_module(path: str | os.PathLike, module: Module, meta: Any = None) -> None:

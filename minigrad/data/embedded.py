@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
 
@@ -81,8 +81,7 @@ def load(name: str) -> LabelledImages | UnpairedImages:
 
 @cache
 def _load(file: str) -> LabelledImages | UnpairedImages:
-    with resources.as_file(resources.files(__package__) / "files" / f"{file}.npz") as path:
-        arrays = read_npz(path)
+    arrays = read_npz(Path(__file__).parent / "files" / f"{file}.npz")
     for array in arrays.values():
         array.setflags(write=False)
     if "a_images" in arrays:

@@ -2,7 +2,8 @@
 
 ``active()`` is the module that the ops call: ``kernels.fast`` as a rule, ``kernels.reference``
 inside ``with reference_kernels():`` or when the variable ``MINIGRAD_KERNELS`` is set to
-``reference`` before the first kernel runs. Both offer the same functions; the reference is the oracle of every fast path and what students write.
+``reference`` before the first kernel runs. Both offer the same functions; the reference is the
+oracle of every fast path and what students write.
 
 Leaves out: Tensors. No kernel knows of the graph.
 """

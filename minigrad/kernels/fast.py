@@ -8,11 +8,14 @@ Leaves out: kernels that are fast enough as they stand in ``reference``.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any
 
-from ..backend import Array, array_module
-from .parallel import parallel_for, workspace
+from ..backend import Array, array_module, cpu
+from .parallel import workspace
 from .reference import rmsprop
 
 __all__ = [
@@ -26,44 +29,56 @@ __all__ = [
     "softmax_loss_gradient",
 ]
 
-BLOCK = 1 << 15  # elements an optimizer update handles at a time: five arrays stay in the L2 cache
+BLOCK = 1 << 16  # elements an optimizer update handles at a time: five arrays stay in the L2 cache
+
+
+@functools.lru_cache(maxsize=256)
+def _ones(xp: ModuleType, rows: int, columns: int, dtype: Any) -> Array:
+    """Ones, made once: a product with them is the quickest sum of a small array."""
+    return xp.ones((rows, columns), dtype=dtype)
+
+
+@functools.lru_cache(maxsize=256)
+def _counting(xp: ModuleType, n: int) -> Array:
+    """0 to n - 1, made once."""
+    return xp.arange(n, dtype="int64")
 
 
 def linear_gradient(
-    x: Array, weight: Array, out_grad: Array, wanted: tuple[bool, bool, bool]
-) -> tuple[Array | None, Array | None, Array | None]:
-    """As ``reference.linear_gradient``; the sum over rows is a product with a row of ones."""
-    grad_bias = None
-    if wanted[2]:
-        xp = array_module(out_grad)
-        grad_bias = xp.ones((1, len(out_grad)), dtype=out_grad.dtype) @ out_grad
-    return (
-        out_grad @ weight.T if wanted[0] else None,
-        x.T @ out_grad if wanted[1] else None,
-        grad_bias,
-    )
+    x: Array, weight: Array, out_grad: Array, wanted: Sequence[bool]
+) -> tuple[Array | None, ...]:
+    """As ``reference.linear_gradient``; the sum over rows is a product."""
+    grad_x = out_grad @ weight.T if wanted[0] else None
+    grad_weight = x.T @ out_grad if wanted[1] else None
+    if len(wanted) == 2:
+        return grad_x, grad_weight
+    if not wanted[2]:
+        return grad_x, grad_weight, None
+    ones = _ones(array_module(out_grad), 1, len(out_grad), out_grad.dtype)
+    return grad_x, grad_weight, ones @ out_grad
 
 
 def softmax_loss(logits: Array, labels: Array) -> tuple[Array, Array]:
-    """As ``reference.softmax_loss``, with one exponential per logit."""
+    """As ``reference.softmax_loss``, with one exponential per logit; sums are products."""
     xp = array_module(logits)
+    n, k = logits.shape
     softmax = logits - logits.max(axis=1, keepdims=True)
-    n = len(logits)
-    chosen = softmax[xp.arange(n), labels]
+    chosen = softmax[_counting(xp, n), labels]
     xp.exp(softmax, out=softmax)
-    total = softmax.sum(axis=1, keepdims=True)
+    total = softmax @ _ones(xp, k, 1, logits.dtype)
     softmax /= total
-    loss = xp.log(total[:, 0])
-    loss -= chosen
-    return loss.sum() * (1.0 / n), softmax
+    loss = xp.log(total)
+    loss -= chosen.reshape(n, 1)
+    return (_ones(xp, 1, n, logits.dtype) @ loss)[0, 0] * (1.0 / n), softmax
 
 
-def softmax_loss_gradient(softmax: Array, labels: Array) -> Array:
+def softmax_loss_gradient(softmax: Array, labels: Array, out_grad: Array) -> Array:
     """As ``reference.softmax_loss_gradient``, without a one-hot matrix."""
     xp = array_module(softmax)
     n = len(softmax)
-    g = softmax * (1.0 / n)
-    g[xp.arange(n), labels] -= 1.0 / n  # one element a row: no index repeats
+    scale = out_grad * (1.0 / n)
+    g = softmax * scale
+    g[_counting(xp, n), labels] -= scale  # one element a row: no index repeats
     return g
 
 
@@ -77,7 +92,7 @@ def bce_with_logits(logits: Array, targets: Array) -> Array:
     return loss.mean()
 
 
-def bce_with_logits_gradient(logits: Array, targets: Array) -> Array:
+def bce_with_logits_gradient(logits: Array, targets: Array, out_grad: Array) -> Array:
     """As ``reference.bce_with_logits_gradient``, in one buffer."""
     xp = array_module(logits)
     g = 0.5 * logits
@@ -85,13 +100,15 @@ def bce_with_logits_gradient(logits: Array, targets: Array) -> Array:
     g *= 0.5
     g += 0.5
     g -= targets
-    g *= 1.0 / logits.size
+    g *= out_grad * (1.0 / logits.size)
     return g
 
 
-def _blocks(n: int, start: int, stop: int) -> Iterator[slice]:
-    for low in range(start, stop, BLOCK):
-        yield slice(low, min(low + BLOCK, stop))
+def _blocks(xp: ModuleType, size: int) -> Iterator[slice]:
+    """What an update handles at a time; on a GPU all at once, where each block is a launch."""
+    step = BLOCK if xp is cpu().module else max(size, 1)
+    for low in range(0, size, step):
+        yield slice(low, low + step)
 
 
 def sgd(
@@ -99,25 +116,21 @@ def sgd(
 ) -> None:
     """As ``reference.sgd``; all arrays are one-dimensional and contiguous."""
     xp = array_module(p)
-
-    def update(start: int, stop: int) -> None:
-        for s in _blocks(p.size, start, stop):
-            ps, gs = p[s], g[s]
-            t = workspace(xp, "optimizer", ps.size, p.dtype)
-            if weight_decay:
-                xp.multiply(ps, weight_decay, out=t)
-                t += gs
-                gs = t
-            if u is not None:
-                us = u[s]
-                us *= momentum
-                xp.multiply(gs, 1 - momentum, out=t)
-                us += t
-                gs = us
-            xp.multiply(gs, lr, out=t)
-            ps -= t
-
-    parallel_for(xp, p.size, update, BLOCK)
+    for s in _blocks(xp, p.size):
+        ps, gs = p[s], g[s]
+        t = workspace(xp, "optimizer", ps.size, p.dtype)
+        if weight_decay:
+            xp.multiply(ps, weight_decay, out=t)
+            t += gs
+            gs = t
+        if u is not None:
+            us = u[s]
+            us *= momentum
+            xp.multiply(gs, 1 - momentum, out=t)
+            us += t
+            gs = us
+        xp.multiply(gs, lr, out=t)
+        ps -= t
 
 
 def adam(
@@ -128,28 +141,24 @@ def adam(
     xp = array_module(p)
     step = lr / (1 - beta1**t)
     scale = 1 / math.sqrt(1 - beta2**t)
-
-    def update(start: int, stop: int) -> None:
-        for s in _blocks(p.size, start, stop):
-            ps, gs, ms, vs = p[s], g[s], m[s], v[s]
-            w = workspace(xp, "optimizer", ps.size, p.dtype)
-            if weight_decay:
-                d = workspace(xp, "decay", ps.size, p.dtype)
-                xp.multiply(ps, weight_decay, out=d)
-                d += gs
-                gs = d
-            ms *= beta1
-            xp.multiply(gs, 1 - beta1, out=w)
-            ms += w
-            vs *= beta2
-            xp.multiply(gs, gs, out=w)
-            w *= 1 - beta2
-            vs += w
-            xp.sqrt(vs, out=w)
-            w *= scale
-            w += eps
-            xp.divide(ms, w, out=w)
-            w *= step
-            ps -= w
-
-    parallel_for(xp, p.size, update, BLOCK)
+    for s in _blocks(xp, p.size):
+        ps, gs, ms, vs = p[s], g[s], m[s], v[s]
+        w = workspace(xp, "optimizer", ps.size, p.dtype)
+        if weight_decay:
+            d = workspace(xp, "decay", ps.size, p.dtype)
+            xp.multiply(ps, weight_decay, out=d)
+            d += gs
+            gs = d
+        ms *= beta1
+        xp.multiply(gs, 1 - beta1, out=w)
+        ms += w
+        vs *= beta2
+        xp.multiply(gs, gs, out=w)
+        w *= 1 - beta2
+        vs += w
+        xp.sqrt(vs, out=w)
+        w *= scale
+        w += eps
+        xp.divide(ms, w, out=w)
+        w *= step
+        ps -= w

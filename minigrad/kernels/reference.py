@@ -7,6 +7,8 @@ Leaves out: speed, and reuse of memory. Convolution and batch normalisation join
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..backend import Array, array_module
 
 __all__ = [
@@ -22,17 +24,18 @@ __all__ = [
 
 
 def linear_gradient(
-    x: Array, weight: Array, out_grad: Array, wanted: tuple[bool, bool, bool]
-) -> tuple[Array | None, Array | None, Array | None]:
-    """Gradients of x @ weight + bias with respect to x, weight and bias (as (1, out)).
+    x: Array, weight: Array, out_grad: Array, wanted: Sequence[bool]
+) -> tuple[Array | None, ...]:
+    """Gradients of x @ weight (+ bias) with respect to x, weight (and bias, as (1, out)).
 
-    x is (n, in), weight (in, out), out_grad (n, out); what is not wanted is None.
+    x is (n, in), weight (in, out), out_grad (n, out). ``wanted`` has two or three entries, as the
+    result has; what is not wanted is None.
     """
-    return (
-        out_grad @ weight.T if wanted[0] else None,
-        x.T @ out_grad if wanted[1] else None,
-        out_grad.sum(axis=0, keepdims=True) if wanted[2] else None,
-    )
+    grad_x = out_grad @ weight.T if wanted[0] else None
+    grad_weight = x.T @ out_grad if wanted[1] else None
+    if len(wanted) == 2:
+        return grad_x, grad_weight
+    return grad_x, grad_weight, out_grad.sum(axis=0, keepdims=True) if wanted[2] else None
 
 
 def softmax_loss(logits: Array, labels: Array) -> tuple[Array, Array]:
@@ -43,16 +46,16 @@ def softmax_loss(logits: Array, labels: Array) -> tuple[Array, Array]:
     xp = array_module(logits)
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_sum = xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
-    rows = xp.arange(logits.shape[0])
+    rows = xp.arange(logits.shape[0], dtype="int64")
     return (log_sum[:, 0] - shifted[rows, labels]).mean(), xp.exp(shifted - log_sum)
 
 
-def softmax_loss_gradient(softmax: Array, labels: Array) -> Array:
-    """Gradient of ``softmax_loss`` with respect to the logits: (softmax - one hot) / n."""
+def softmax_loss_gradient(softmax: Array, labels: Array, out_grad: Array) -> Array:
+    """Gradient of ``softmax_loss`` with respect to the logits: out_grad (softmax - one hot) / n."""
     xp = array_module(softmax)
     n, k = softmax.shape
-    one_hot = xp.arange(k) == labels[:, None]
-    return (softmax - one_hot.astype(softmax.dtype)) / n
+    one_hot = xp.arange(k, dtype="int64") == labels[:, None]
+    return out_grad * (softmax - one_hot.astype(softmax.dtype)) / n
 
 
 def bce_with_logits(logits: Array, targets: Array) -> Array:
@@ -62,11 +65,11 @@ def bce_with_logits(logits: Array, targets: Array) -> Array:
     return (softplus - logits * targets).mean()
 
 
-def bce_with_logits_gradient(logits: Array, targets: Array) -> Array:
-    """Gradient of ``bce_with_logits`` with respect to the logits: (sigmoid - target) / size."""
+def bce_with_logits_gradient(logits: Array, targets: Array, out_grad: Array) -> Array:
+    """Gradient of ``bce_with_logits`` with respect to the logits: out_grad (sigmoid - t) / size."""
     xp = array_module(logits)
     sigmoid = 0.5 * xp.tanh(0.5 * logits) + 0.5
-    return (sigmoid - targets) / logits.size
+    return out_grad * (sigmoid - targets) / logits.size
 
 
 def sgd(

@@ -160,9 +160,21 @@ class Sequential(Module):
                 raise TypeError(f"Sequential: argument {i} is no Module but {type(m).__name__}")
         self.layers = list(modules)
 
+    @property
+    def modules(self) -> tuple[Module, ...]:
+        """The layers, by the course's name (``named_modules`` walks the whole tree)."""
+        return tuple(self.layers)
+
     def forward(self, x: Any) -> Any:
-        for layer in self.layers:
-            x = layer(x)
+        """Apply the layers; a Linear and the (leaky) ReLU after it run as one operation."""
+        layers, i = self.layers, 0
+        while i < len(layers):
+            layer = layers[i]
+            slope = _slope(layers[i + 1]) if type(layer) is Linear and i + 1 < len(layers) else None
+            if slope is None:
+                x, i = layer(x), i + 1
+            else:
+                x, i = ops.linear(x, layer.weight, layer.bias, slope), i + 2
         return x
 
     def __len__(self) -> int:
@@ -174,6 +186,15 @@ class Sequential(Module):
     def __getitem__(self, index: int | slice) -> Module:
         chosen = self.layers[index]
         return Sequential(*chosen) if isinstance(index, slice) else chosen
+
+
+def _slope(layer: Module) -> float | None:
+    """The slope of an activation that ``ops.linear`` can take along, else None."""
+    if type(layer) is ReLU:
+        return 0.0
+    if type(layer) is LeakyReLU and 0 <= layer.negative_slope <= 1:
+        return layer.negative_slope
+    return None
 
 
 class Residual(Module):

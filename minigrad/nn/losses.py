@@ -38,9 +38,7 @@ class BCELoss(Module):
 
     def forward(self, probabilities: Tensor, targets: Tensor) -> Tensor:
         _same_shape("BCELoss", probabilities, targets)
-        low = ops.maximum(ops.log(ops.clip(probabilities, 1e-37, 1.0)), -100.0)
-        high = ops.maximum(ops.log(ops.clip(1 - probabilities, 1e-37, 1.0)), -100.0)
-        return -ops.mean(targets * low + (1 - targets) * high)
+        return -ops.mean(targets * _log(probabilities) + (1 - targets) * _log(1 - probabilities))
 
 
 class MSELoss(Module):
@@ -58,6 +56,10 @@ class L1Loss(Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         _same_shape("L1Loss", x, y)
         return ops.mean(ops.abs(x - y))
+
+
+def _log(p: Tensor) -> Tensor:
+    return ops.where(p.cached_data < 1e-37, -100.0, ops.log(ops.clip(p, 1e-37, 1.0)))
 
 
 def _same_shape(name: str, x: Tensor, y: Tensor) -> None:

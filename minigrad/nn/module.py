@@ -87,10 +87,6 @@ class Module:
                      for name, m in module._named_members() if isinstance(m, Module)]
             stack.extend(reversed(below))
 
-    def modules(self) -> list[Module]:
-        """This module and every module below it, each once."""
-        return [m for _, m in self.named_modules()]
-
     def _named_members(self) -> Iterator[tuple[str, Any]]:
         for name, value in vars(self).items():
             yield from _members(value, name)
@@ -119,7 +115,7 @@ class Module:
 
     def train(self, mode: bool = True) -> Module:
         """Switch this module and all below to training; returns the module."""
-        for module in self.modules():
+        for _, module in self.named_modules():
             module.training = mode
         return self
 
@@ -205,7 +201,7 @@ def functional_call(module: Module, params: Mapping[str, Tensor], *args: Any) ->
         by_id[id(own[path])] = tensor
     changed: list[tuple[Any, Any, Any]] = []
     try:
-        for m in module.modules():
+        for _, m in module.named_modules():
             _swap(vars(m), by_id, changed)
         return module(*args)
     finally:
@@ -217,9 +213,11 @@ def _swap(holder: Any, by_id: Mapping[int, Tensor], changed: list[tuple[Any, Any
     """Put the given tensors in place of parameters inside a dictionary or list, noting each."""
     for key, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
         if isinstance(value, tuple):
-            if any(id(v) in by_id for v in value):
+            items = list(value)
+            _swap(items, by_id, changed)  # lists and dictionaries inside, and the tuple's copy
+            if any(new is not old for new, old in zip(items, value, strict=True)):
                 changed.append((holder, key, value))
-                holder[key] = tuple(by_id.get(id(v), v) for v in value)
+                holder[key] = value._make(items) if hasattr(value, "_make") else tuple(items)
         elif isinstance(value, (dict, list)):
             _swap(value, by_id, changed)
         elif id(value) in by_id:

@@ -67,7 +67,8 @@ class BatchNorm1d(Module):
 
     def _moved(self, running: Tensor, batch: Tensor) -> Buffer:
         old, new = running.cached_data, batch.cached_data
-        return Buffer(old * (1 - self.momentum) + new * self.momentum, dtype=old.dtype)
+        return Buffer(old * (1 - self.momentum) + new * self.momentum, device=running.device,
+                      dtype=old.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.dim}, eps={self.eps}, momentum={self.momentum}"

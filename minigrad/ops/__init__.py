@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..autograd import Tensor, TensorTuple
+from ..autograd import Tensor, TensorTuple, in_course_mode
 from . import elementwise
 from .broadcast import as_scalar
 from .elementwise import (
@@ -265,6 +265,11 @@ def _either(with_tensor: Callable, with_scalar: Callable) -> Callable:
     return operator
 
 
+def _subtract(a: Tensor, b: Tensor) -> Tensor:
+    """a - b; the course makes two nodes of it, which its tests of the sorted graph count."""
+    return add(a, negate(b)) if in_course_mode() else sub(a, b)
+
+
 def _install_operators() -> None:
     """Give Tensor its operators and methods, TensorTuple its members.
 
@@ -272,13 +277,15 @@ def _install_operators() -> None:
     """
     Tensor.__add__ = Tensor.__radd__ = _either(elementwise._ADD, add_scalar)
     Tensor.__mul__ = Tensor.__rmul__ = _either(elementwise._MUL, mul_scalar)
-    Tensor.__sub__ = _either(sub, lambda a, number: add_scalar(a, -as_scalar("sub", number)))
+    Tensor.__sub__ = _either(_subtract, lambda a, number: add_scalar(a, -as_scalar("sub", number)))
     Tensor.__rsub__ = lambda a, number: add_scalar(negate(a), number)
     Tensor.__truediv__ = _either(divide, divide_scalar)
     Tensor.__rtruediv__ = lambda a, number: mul_scalar(power_scalar(a, -1), number)
     Tensor.__pow__ = _either(power, power_scalar)
+    Tensor.__rpow__ = lambda a, number: power(elementwise._operand(a, number), a)
     Tensor.__neg__ = negate
     Tensor.__matmul__ = Tensor.matmul = matmul
+    Tensor.__rmatmul__ = lambda a, other: matmul(other, a)  # no Tensor: refused by name
     Tensor.__getitem__ = getitem
     Tensor.sum = summation
     Tensor.mean = mean

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy
-
 from ..autograd import Tensor, TensorOp, in_course_mode
-from ..backend import Array, device_of
+from ..backend import Array, broadcast_shapes, device_of, number_from
 from ..errors import DeviceError, DTypeError, ShapeError
 
 __all__ = ["BroadcastOp", "as_scalar", "broadcast_shape", "match", "sum_to"]
@@ -28,7 +26,7 @@ def broadcast_shape(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
         Naming the operation and the shapes, if two sizes differ and neither is 1.
     """
     try:
-        return numpy.broadcast_shapes(*shapes)
+        return broadcast_shapes(*shapes)
     except ValueError:
         text = " and ".join(str(s) for s in shapes)
         raise ShapeError(f"{name}: shapes {text} do not broadcast; counted from the last axis, "
@@ -46,7 +44,7 @@ def match(op: Any, a: Array, b: Array) -> tuple[Array, Array]:
     """
     if a.dtype is not b.dtype or type(a) is not type(b):
         a, b = _reconcile(type(op).__name__, a, b)
-    if a.shape != b.shape:
+    if a.shape != b.shape and a.shape and b.shape:  # a 0-d operand fits any shape
         broadcast_shape(type(op).__name__, a.shape, b.shape)
     return a, b
 
@@ -87,8 +85,8 @@ def as_scalar(name: str, value: Any) -> Any:
     TypeError
         If it is not a number.
     """
-    if isinstance(value, numpy.generic) or (isinstance(value, numpy.ndarray) and not value.shape):
-        value = value.item()
+    if value.__class__ is not float:
+        value = number_from(value, sizes_of_one=in_course_mode())
     if not isinstance(value, int | float):
         raise TypeError(f"{name}: wants a Tensor or a number, got {type(value).__name__}; wrap "
                         "arrays in minigrad.Tensor(...)")

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..autograd import Tensor, TensorOp, constant
-from ..backend import Array, array_module
-from ..errors import DTypeError
+from ..autograd import Tensor, TensorOp, constant, default_dtype, is_recording
+from ..backend import Array, array_module, to_device
+from ..errors import DTypeError, ShapeError
 from .broadcast import BroadcastOp, as_scalar, broadcast_shape, match
 
 __all__ = [
@@ -142,7 +142,8 @@ class EWisePow(BroadcastOp):
         return a**b
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> tuple:
-        a, b = node.inputs
+        # b - 1 and log(a) must not be computed in an integer type
+        a, b = (x if x.dtype.kind == "f" else x.astype(node.dtype) for x in node.inputs)
         wants_a, wants_b = node.wanted
         grad_a = out_grad * b * power(a, b - 1) if wants_a else None
         grad_b = out_grad * node * log(a) if wants_b else None
@@ -265,6 +266,8 @@ class PowerScalar(TensorOp):
         self.scalar = as_scalar("PowerScalar", scalar)
 
     def compute(self, a: Array) -> Array:
+        if self.scalar < 0 and a.dtype.kind != "f":
+            a = a.astype(default_dtype())  # NumPy has no negative powers of integers
         return a**self.scalar
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
@@ -376,7 +379,12 @@ class Masked(TensorOp):
         self.mask = mask
 
     def compute(self, a: Array) -> Array:
-        return array_module(a).multiply(a, self.mask, dtype=a.dtype)
+        mask = self.mask
+        if mask.shape != a.shape and broadcast_shape("Masked", a.shape, mask.shape) != a.shape:
+            raise ShapeError(f"Masked: a mask of shape {mask.shape} does not fit {a.shape}")
+        if mask.dtype is not a.dtype and mask.dtype.kind != "b" and a.dtype.kind == "f":
+            mask = mask.astype(a.dtype)
+        return a * mask
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         return masked(out_grad, self.mask)
@@ -394,6 +402,16 @@ class ReLU(TensorOp):
         return masked(out_grad, node.cached_data > 0)
 
 
+def slopes_of(a: Array, slope: float) -> Array:
+    """The derivative of a leaky ReLU at a: 1 where a > 0, else slope (a bool array for slope 0)."""
+    positive = a > 0
+    if slope == 0:
+        return positive
+    slopes = array_module(a).multiply(positive, 1 - slope, dtype=a.dtype)
+    slopes += slope
+    return slopes
+
+
 class LeakyReLU(TensorOp):
     """y = a where a > 0, else slope * a."""
 
@@ -409,10 +427,7 @@ class LeakyReLU(TensorOp):
         return xp.where(a > 0, a, a * self.slope)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        a = node.inputs[0].cached_data
-        slopes = array_module(a).multiply(a > 0, 1 - self.slope, dtype=a.dtype)
-        slopes += self.slope
-        return masked(out_grad, slopes)
+        return masked(out_grad, slopes_of(node.inputs[0].cached_data, self.slope))
 
 
 class ELU(TensorOp):
@@ -583,12 +598,18 @@ def where(condition: Any, a: Tensor, b: Tensor | float) -> Tensor:
     dtype = getattr(condition, "dtype", type(condition).__name__)
     if dtype != "bool":
         raise DTypeError(f"where: the condition must be a bool tensor or array, got {dtype}")
-    return Where(condition)(_operand(b, a), _operand(a, b))
+    a, b = _operand(b, a), _operand(a, b)
+    return Where(to_device(condition.copy(), a.device))(a, b)  # the caller may write to theirs
 
 
 def masked(a: Tensor, mask: Array) -> Tensor:
-    """a times a constant array that broadcasts to a's shape: the derivative of every kink."""
-    return Masked(mask)(a)
+    """a times a constant array that broadcasts to a's shape: the derivative of every kink.
+
+    The array is bool or of a's dtype. While nothing is recorded no op object is made.
+    """
+    if is_recording() or not a.shape:  # (NumPy would make a scalar of a 0-d product)
+        return Masked(mask)(a)
+    return constant(a.cached_data * mask)
 
 
 def relu(a: Tensor) -> Tensor:
@@ -628,11 +649,15 @@ def softplus(a: Tensor) -> Tensor:
 
 
 def _operand(like: Any, value: Any) -> Tensor:
-    """``value`` as a Tensor: a number becomes a constant of ``like``'s dtype and device."""
+    """``value`` as a Tensor: a number becomes a constant of ``like``'s dtype and device.
+
+    Beside integers a float takes the default dtype: it is not cut to an integer.
+    """
     if isinstance(value, Tensor):
         return value
     value = as_scalar("operand", value)
     if not isinstance(like, Tensor):
         raise TypeError("where: one of the two branches must be a Tensor")
     xp = array_module(like.cached_data)
-    return constant(xp.full((), value, dtype=like.dtype))
+    cut = isinstance(value, float) and like.dtype.kind != "f"
+    return constant(xp.full((), value, dtype=default_dtype() if cut else like.dtype))

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy
-
 from ..autograd import Tensor, TensorOp
-from ..backend import Array, array_module, device_of, is_array, to_device, to_numpy
+from ..backend import Array, array_module, device_of, is_array, mask_positions, to_device, to_numpy
 from ..errors import DTypeError, ShapeError
 
 __all__ = ["GetItem", "Put", "embedding", "getitem"]
@@ -70,11 +68,11 @@ def getitem(a: Tensor, index: Any) -> Tensor:
     """
     items = index if isinstance(index, tuple) else (index,)
     items = tuple(_on_host(i) for i in items)
-    if any(isinstance(i, numpy.ndarray) and i.dtype == bool for i in items):
+    if any(map(_is_mask, items)):
         # a mask becomes the positions where it holds, found once on the host
+        _check_masks(items, a.shape)
         items = tuple(p for i in items for p in
-                      (i.nonzero() if isinstance(i, numpy.ndarray) and i.dtype == bool
-                       and _mask_fits(i, a.shape) else (i,)))
+                      (mask_positions(i) if _is_mask(i) else (i,)))
     _check_range(items, a.shape)
     device = device_of(a.cached_data)
     return GetItem(tuple(to_device(i, device) if is_array(i) else i for i in items))(a)
@@ -90,8 +88,9 @@ def embedding(indices: Any, weight: Tensor) -> Tensor:
     if weight.ndim != 2:
         raise ShapeError(f"embedding: weight must be (words, features), got {weight.shape}")
     rows = _on_host(indices)
-    if not isinstance(rows, numpy.ndarray):
-        rows = numpy.asarray(rows)
+    rows = to_numpy(rows)  # a single integer too
+    if rows.dtype == bool:
+        raise DTypeError("embedding: indices must be integers, got bool")
     if rows.size and (rows.min() < 0 or rows.max() >= weight.shape[0]):
         raise IndexError(f"embedding: indices must lie in 0..{weight.shape[0] - 1}, got "
                          f"{rows.min()} to {rows.max()}")
@@ -110,13 +109,25 @@ def _on_host(item: Any) -> Any:
     if host.dtype.kind not in "iub":
         raise DTypeError(f"getitem: an index must be an integer, a slice or an array of integers "
                          f"or bools, got {host.dtype}")
-    return int(host) if host.ndim == 0 and host.dtype != bool else host
+    if host.ndim == 0 and host.dtype == bool:
+        raise IndexError("getitem: a single bool is no index; use None to add an axis")
+    return int(host) if host.ndim == 0 else host.copy()  # the caller may write to theirs
 
 
-def _mask_fits(mask: numpy.ndarray, shape: tuple[int, ...]) -> bool:
-    if mask.ndim > len(shape):
-        raise IndexError(f"getitem: a mask of shape {mask.shape} for a tensor of shape {shape}")
-    return True
+def _is_mask(item: Any) -> bool:
+    return is_array(item) and item.dtype == bool
+
+
+def _check_masks(items: tuple, shape: tuple[int, ...]) -> None:
+    widths = [0 if i is None or i is Ellipsis else
+              i.ndim if _is_mask(i) else 1 for i in items]
+    axis = 0
+    for item, width in zip(items, widths, strict=True):
+        if _is_mask(item):
+            if item.shape != shape[axis:axis + width]:
+                raise IndexError(f"getitem: a mask of shape {item.shape} at axis {axis} of a "
+                                 f"tensor of shape {shape}")
+        axis += len(shape) - sum(widths) if item is Ellipsis else width
 
 
 def _check_range(items: tuple, shape: tuple[int, ...]) -> None:
@@ -133,7 +144,7 @@ def _check_range(items: tuple, shape: tuple[int, ...]) -> None:
             axis += len(shape) - used
             continue
         if not isinstance(item, slice):
-            values = numpy.asarray(item)
+            values = to_numpy(item)
             size = shape[axis]
             if values.size and (values.min() < -size or values.max() >= size):
                 raise IndexError(f"getitem: index {values.min()} to {values.max()} is out of range "

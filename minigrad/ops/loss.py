@@ -14,7 +14,7 @@ from .. import kernels
 from ..autograd import Tensor, TensorOp, constant, is_recording
 from ..backend import Array, array_module, to_device, to_numpy
 from ..errors import DTypeError, ShapeError
-from .broadcast import match
+from .broadcast import as_scalar, match
 from .elementwise import exp, sigmoid
 from .reduce import logsoftmax
 
@@ -28,21 +28,25 @@ class SoftmaxLoss(TensorOp):
 
     def __init__(self, labels: Array) -> None:
         self.labels = labels
-        self.softmax: Array | None = None  # of this call's logits: an op object serves one node
+        self.latest: tuple[Array, Array] | None = None  # logits of the last call, their softmax
 
     def compute(self, logits: Array) -> Array:
-        loss, self.softmax = kernels.active().softmax_loss(logits, self.labels)
+        loss, softmax = kernels.active().softmax_loss(logits, self.labels)
+        self.latest = logits, softmax
         return loss
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         (logits,) = node.inputs
         if not is_recording():
             kernel = kernels.active().softmax_loss_gradient
-            return out_grad * constant(kernel(self.softmax, self.labels))
+            if self.latest[0] is not logits.cached_data:  # this op object was called again
+                self.compute(logits.cached_data)
+            return constant(kernel(self.latest[1], self.labels, out_grad.cached_data))
         n, k = logits.shape
         xp = array_module(logits.cached_data)
-        one_hot = xp.asarray(xp.arange(k) == self.labels[:, None], dtype=logits.dtype)
-        return out_grad * (exp(logsoftmax(logits)) - constant(one_hot)) * (1.0 / n)
+        is_label = xp.arange(k, dtype="int64") == self.labels[:, None]
+        one_hot = constant(xp.asarray(is_label, dtype=logits.dtype))
+        return out_grad * (exp(logsoftmax(logits)) - one_hot) * (1.0 / n)
 
 
 class BCEWithLogits(TensorOp):
@@ -61,7 +65,7 @@ class BCEWithLogits(TensorOp):
         if wants_logits and not is_recording():
             kernel = kernels.active().bce_with_logits_gradient
             a, t = match(self, logits.cached_data, targets.cached_data)
-            grad_logits = out_grad * constant(kernel(a, t))
+            grad_logits = constant(kernel(a, t, out_grad.cached_data))
         elif wants_logits:
             grad_logits = out_grad * (sigmoid(logits) - targets) * (1.0 / n)
         return grad_logits, out_grad * logits * (-1.0 / n) if wants_targets else None
@@ -82,9 +86,11 @@ def softmax_loss(logits: Tensor, labels: Any) -> Tensor:
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ShapeError(f"SoftmaxLoss: wants logits (n, k) and labels (n,), got {logits.shape} "
                          f"and {labels.shape}")
+    if logits.dtype.kind != "f":
+        raise DTypeError(f"SoftmaxLoss: logits must be floats, got {logits.dtype}")
     if 0 in logits.shape:
         raise ShapeError(f"SoftmaxLoss: nothing to average in logits of shape {logits.shape}")
-    whole = labels.astype("int64", copy=False)
+    whole = labels.astype("int64")  # copies: the caller may write to theirs
     if labels.dtype.kind == "f" and not (whole == labels).all():
         raise DTypeError("SoftmaxLoss: labels must be whole numbers")
     if whole.view("uint64").max() >= logits.shape[1]:  # a negative label looks huge: one pass
@@ -106,10 +112,13 @@ def bce_with_logits(logits: Tensor, targets: Tensor | float) -> Tensor:
     """
     if not isinstance(targets, Tensor):
         xp = array_module(logits.cached_data)
-        targets = constant(xp.full(logits.shape, targets, dtype=logits.dtype))
+        number = as_scalar("BCEWithLogits", targets)
+        targets = constant(xp.full(logits.shape, number, dtype=logits.dtype))
     if logits.shape != targets.shape:
         raise ShapeError(f"BCEWithLogits: logits {logits.shape} and targets {targets.shape} must "
                          "have equal shapes")
     if logits.size == 0:
         raise ShapeError(f"BCEWithLogits: nothing to average in shape {logits.shape}")
+    if logits.ndim == 0:  # kernels write into arrays, and NumPy's 0-d results are none
+        logits, targets = logits.reshape((1,)), targets.reshape((1,))
     return BCEWithLogits()(logits, targets)

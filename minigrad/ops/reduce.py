@@ -40,7 +40,7 @@ def normalize_axes(name: str, axes: Axes, ndim: int) -> tuple[int, ...]:
     """
     if axes is None:
         return tuple(range(ndim))
-    listed = (axes,) if isinstance(axes, int) else tuple(axes)
+    listed = (axes,) if hasattr(axes, "__index__") else tuple(axes)
     for axis in listed:
         if not -ndim <= axis < ndim:
             raise ShapeError(f"{name}: axis {axis} is out of range for {ndim} axes")
@@ -79,6 +79,8 @@ class Summation(_Reduction):
 
 class Max(_Reduction):
     """y = largest element of a over the axes; equal maxima share the gradient equally."""
+
+    reads_output = False
 
     def compute(self, a: Array) -> Array:
         axes = normalize_axes("Max", self.axes, a.ndim)

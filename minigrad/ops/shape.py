@@ -84,7 +84,8 @@ class Permute(_Move):
         self.axes = tuple(axes)
 
     def compute(self, a: Array) -> Array:
-        if sorted(axis % max(a.ndim, 1) for axis in self.axes) != list(range(a.ndim)):
+        inside = all(-a.ndim <= axis < a.ndim for axis in self.axes)
+        if not inside or sorted(axis % a.ndim for axis in self.axes) != list(range(a.ndim)):
             raise ShapeError(f"Permute: axes {self.axes} must name each axis of shape {a.shape} "
                              "once")
         return a.transpose(self.axes)
@@ -102,7 +103,7 @@ class Reshape(_Move):
     returns_view = True
 
     def __init__(self, shape: Sequence[int] | int) -> None:
-        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.shape = (shape,) if hasattr(shape, "__index__") else tuple(shape)
 
     def compute(self, a: Array) -> Array:
         known = math.prod(size for size in self.shape if size != -1)
@@ -403,7 +404,7 @@ def reflection_pad(a: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
             parts.append(flip(a[(*lead, slice(size - 1 - after, size - 1))], axis))
         if len(parts) > 1:
             a = concat(parts, axis)
-    return a
+    return a if any(any(pair) for pair in widths) else reshape(a, a.shape)
 
 
 def dilate(a: Tensor, axes: Sequence[int] | int, dilation: int) -> Tensor:

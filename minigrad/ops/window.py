@@ -70,7 +70,12 @@ class Fold(TensorOp):
         return out
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        return windows(out_grad, node.inputs[0].shape[4:], self.stride)
+        oh, ow, kh, kw = node.inputs[0].shape[2:]
+        (h, w), (sh, sw) = self.size, self.stride
+        used = (sh * (oh - 1) + kh, sw * (ow - 1) + kw)  # beyond it no window was added
+        if (h, w) != used:
+            out_grad = out_grad[:, :, :used[0], :used[1]]
+        return windows(out_grad, (kh, kw), self.stride)
 
 
 def windows(a: Tensor, kernel: Size, stride: Size = 1) -> Tensor:

@@ -11,7 +11,9 @@ ups and downs. PyTorch freezes D in the generator step too. Time spent in judgin
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -34,7 +36,7 @@ def batches(images, size, seed):
 def minigrad_program(images, seed):
     """(step, sample) of the project's own GAN."""
     ndl.manual_seed(seed)
-    model = GAN.laptop((1, 28, 28))
+    model = GAN.laptop(SimpleNamespace(name="digits", shape=(1, 28, 28)))
     stream = (ndl.Tensor(x, requires_grad=False) for x in batches(images, model.batch_size, seed))
 
     def sample(n):
@@ -53,7 +55,7 @@ def torch_program(images, seed, model: GAN):
 
     def stack(sizes, activation, batch_norm):
         layers = []
-        for a, b in zip(sizes[:-2], sizes[1:-1], strict=True):
+        for a, b in itertools.pairwise(sizes[:-1]):
             layers += [nn.Linear(a, b, bias=not batch_norm)]
             layers += [nn.BatchNorm1d(b)] if batch_norm else []
             layers += [activation()]

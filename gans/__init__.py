@@ -1,0 +1,1 @@
+"""The models: every generative adversarial network of the course, and what measures them."""

@@ -1,0 +1,617 @@
+"""The command line: ``gans list | train | sample | evaluate | info | results``.
+
+Every command is a dataclass whose fields are its options; tyro makes the parser and the help from
+it. The options of ``gans train MODEL`` are those of ``Train`` and the settings of the model. Where
+the settings start from depends on the data, so the line is read twice: first for the trainer's
+options, then whole, with the right defaults.
+
+What a user can do wrong ends in one line and exit code 2; a run that fails, in exit code 1. With
+``--debug`` there is a traceback too.
+
+Leaves out: interpolation, neighbours and animation, which come with the convolutional models.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import json
+import math
+import re
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+import minigrad
+from minigrad import get_threads, set_threads
+from minigrad.data import DataError, to_uint8
+from minigrad.data.download import DOWNLOADS, data_folders
+from minigrad.serialize import CheckpointError, write_atomically
+
+from . import models, results
+from .evaluation import SAMPLES, Evaluation, TrainingData, judge, open_data
+from .toys import TOYS
+from .trainer import (
+    ConfigError,
+    Interrupted,
+    RunConfig,
+    RunError,
+    Trainer,
+    announce_steps,
+    draw_samples,
+    load_checkpoint,
+    load_state,
+    log_period,
+    new_run_folder,
+    plan,
+    read_log,
+    report_period,
+)
+
+__all__ = ["main"]
+
+_TITLE = "minigrad's GANs: train, sample and measure them on a laptop."
+
+
+class UsageError(ValueError):
+    """A command line that cannot be meant."""
+
+
+# ---------------------------------------------------------------------------------------- options
+
+
+@dataclass
+class Train:
+    """How to train; the settings of the model are below."""
+
+    data: str | None = None
+    """digits (the default), optdigits, emoji, a toy (gaussian, ring8, grid25, swissroll), a .npz or
+    IDX file, or a folder of pictures."""
+    budget: str | None = None
+    """Time for the training, such as 90s, 3m or 1h; it becomes a number of steps."""
+    steps: int | None = None
+    """Number of steps, instead of a budget."""
+    seed: int | None = None
+    """Seed of all random numbers (0)."""
+    resume: str | None = None
+    """The folder of a run that shall go on."""
+    threads: int | None = None
+    """Threads of kernels and BLAS (all cores)."""
+    out: Path | None = None
+    """Folder of the run, which must not exist (runs/MODEL-DATA-seedSEED)."""
+    paper: bool = False
+    """Start from the paper's settings, not from those measured on laptops."""
+    size: int | None = None
+    """Side in pixels of pictures from a folder (32)."""
+    grey: bool = False
+    """Read pictures of a folder as grey."""
+    report_every: int | None = None
+    """Steps between two pictures with metrics."""
+    checkpoint_seconds: float = 30.0
+    """Seconds between two checkpoints."""
+
+
+@dataclass
+class Sample:
+    """Write samples of a trained run to a file."""
+
+    run: tyro.conf.Positional[str]
+    """The folder of the run."""
+    n: int = SAMPLES
+    """How many."""
+    seed: int = 0
+    """Seed of their noise."""
+    out: Path = Path("samples.npz")
+    """A .npz file: key images, uint8 (N,H,W) or (N,H,W,3); points: key samples, float32 (N,2)."""
+
+
+@dataclass
+class Evaluate:
+    """Measure a trained run; every score stands beside that of real data."""
+
+    run: tyro.conf.Positional[str]
+    """The folder of the run."""
+    n: int = SAMPLES
+    """How many samples to measure."""
+    seed: int = 0
+    """Seed of their noise."""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+@dataclass
+class Info:
+    """Say what a run is and how far it got."""
+
+    run: tyro.conf.Positional[str]
+    """The folder of the run."""
+
+
+@dataclass
+class Results:
+    """Run what is missing in the table of results, and write docs/results.md."""
+
+    name: tyro.conf.Positional[str | None] = None
+    """One row of the table; all rows without it."""
+    write_only: bool = False
+    """Run nothing, only write the page from the finished rows."""
+
+
+@dataclass
+class List:
+    """List the models and the data."""
+
+
+# --------------------------------------------------------------------------------------- commands
+
+
+def list_command(argv: Sequence[str]) -> None:
+    """``gans list``"""
+    _parse(List, argv, "gans list")
+    print("models (gans train MODEL):")
+    for name, cls in models.MODELS.items():
+        print(f"  {name:10} {models.summary(cls)} [{_duration(cls.default_budget)} by default]")
+    print("data (--data DATA):")
+    print("  digits     28x28 grey, 8,000 and 1,000 for testing; optdigits 8x8; emoji 32x32 colour")
+    print(f"  {'toys':10} {', '.join(TOYS)}: points in the plane")
+    print(f"  {'downloads':10} {', '.join(DOWNLOADS)}, on first use")
+    for folder in data_folders(None):
+        print(f"  {'files':10} {', '.join(sorted(x.stem for x in folder.glob('*.npz')))}, "
+              f"in {folder}")
+    print("  or the path of a .npz file, an IDX file or a folder of pictures")
+
+
+def train_command(argv: Sequence[str]) -> None:
+    """``gans train MODEL``"""
+    name, rest = (argv[0], list(argv[1:])) if argv and not argv[0].startswith("-") \
+        else (None, list(argv))
+    wants_help = {"-h", "--help"} & set(rest)
+    first = [x for x in rest if x not in ("-h", "--help")]
+    options, _ = _parse(Train, first, "gans train", unknown_allowed=True)
+    folder = None if options.resume is None else _run_folder(options.resume)
+    config = None if folder is None else RunConfig.load(folder)
+    if name is None and config is None:
+        if not wants_help:
+            raise UsageError("gans train: which model? For example: gans train gan (gans list "
+                             "shows all)")
+        name = next(iter(models.MODELS))
+    cls = models.model_class(name or config.model)
+    if config is not None:
+        config.refuse_other({"model": (config.model, cls.name)})
+    data = _data(options, config)
+    if config is not None:
+        base = models.settings_from_json(cls, config.settings)
+    else:
+        make = models.paper_settings if options.paper else models.laptop_settings
+        base = make(cls, data)
+    options, values = _parse_train(cls, rest, base)
+    if config is not None:
+        trainer = _resumed(folder, config, cls, data, options, base, values)
+    else:
+        trainer = _started(cls, data, options, base, values)
+    _train(trainer)
+
+
+def _parse_train(
+    cls: type, argv: Sequence[str], base: Mapping[str, Any]
+) -> tuple[Train, dict[str, Any]]:
+    """The whole command line: the trainer's options, and the model's settings from ``base`` on."""
+    fields = type(cls.__name__, (cls,), {"__post_init__": lambda self: None,  # settings, no nets
+                                         "__doc__": cls.__doc__})
+    both = dataclasses.make_dataclass("Both", [
+        ("train", tyro.conf.OmitArgPrefixes[Train]), ("model", tyro.conf.OmitArgPrefixes[fields])])
+    found = _parse(both, argv, f"gans train {cls.name}", both(Train(), fields(**base)))
+    return found.train, models.settings(found.model)
+
+
+def _data(options: Train, config: RunConfig | None) -> TrainingData:
+    """The data that the command line asks for, else those of the run."""
+    given = {"spec": options.data, "size": options.size,
+             "grey": options.grey or None}
+    of_run = {"spec": "digits", "size": 32, "grey": False} if config is None else config.data
+    spec, size, grey = (of_run[key] if value is None else value for key, value in given.items())
+    if size < 1:
+        raise UsageError(f"--size: wants at least 1 pixel, got {size}")
+    data = open_data(spec, size=size, grey=grey)
+    if config is not None:
+        now = data.describe()
+        config.refuse_other({key: (config.data[key], now[key])
+                             for key in ("name", "shape", "items", "sha256")})
+    return data
+
+
+def _started(cls: type, data: TrainingData, options: Train, base: Mapping[str, Any],
+             values: Mapping[str, Any]) -> Trainer:
+    """A new run, its folder made and its number of steps fixed."""
+    if options.steps is not None and options.budget is not None:
+        raise UsageError("--steps and --budget exclude each other; give one")
+    if tuple(values["data_shape"]) != data.shape:
+        raise UsageError(f"--data-shape {values['data_shape']}: the data have shape {data.shape}")
+    seed = options.seed or 0
+    threads = get_threads() if options.threads is None else options.threads
+    steps = 1 if options.steps is None else options.steps
+    period = report_period(max(1, steps)) if options.report_every is None else options.report_every
+    config = RunConfig(cls.name, models.settings_to_json(values), data.describe(), seed, steps,
+                       log_period(max(1, steps)) if options.steps is not None else 1, period,
+                       threads, options.paper)
+    for note in data.notes:
+        _say(f"note: {note}")
+    referee = judge(data)
+
+    def build() -> Any:
+        return models.build(cls, values, seed)
+
+    if options.steps is None:
+        budget = cls.default_budget if options.budget is None else _seconds(options.budget)
+        set_threads(threads)
+        found = plan(build, data, referee, config, budget)
+        config = dataclasses.replace(
+            config, steps=found.steps, log_every=log_period(found.steps),
+            report_every=options.report_every or found.report_every)
+        _say(f"timed: {1000 * found.seconds_per_step:.2f} ms a step, so {_duration(budget)} hold "
+             f"{found.steps:,} steps")
+    command = _repeat(cls, data, config, options, base, values)
+    config = dataclasses.replace(config, command=command)
+    folder = options.out
+    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"--out {folder}: exists already; give a new folder, or --resume it")
+    trainer = Trainer(build(), data, referee, config, folder or Path("runs"),
+                      checkpoint_seconds=options.checkpoint_seconds)
+    if folder is None:  # made last: what cannot be built leaves no folder behind
+        trainer.folder = new_run_folder(Path("runs"), f"{cls.name}-{data.name}-seed{seed}")
+    _say(f"run: {trainer.folder}")
+    _say(f"to repeat it exactly: {command}")
+    trainer.start()
+    return trainer
+
+
+def _resumed(folder: Path, config: RunConfig, cls: type, data: TrainingData, options: Train,
+             base: Mapping[str, Any], values: Mapping[str, Any]) -> Trainer:
+    """The run in ``folder`` as its checkpoint left it; whatever was given must agree with it."""
+    if options.budget is not None:
+        raise UsageError(f"--budget: the run in {folder} has its {config.steps:,} steps fixed; "
+                         "leave --budget out")
+    given = {"seed": options.seed, "steps": options.steps, "report_every": options.report_every,
+             "paper": options.paper or None}
+    if options.out is not None and options.out.resolve() != folder.resolve():
+        given["out"] = str(options.out)
+    config.refuse_other({
+        **{name: (getattr(config, name, str(folder)), value)
+           for name, value in given.items() if value is not None},
+        **{name: (base[name], values[name]) for name in base}})
+    here = dataclasses.replace(config)
+    now = RunConfig(config.model, {}, {}, 0, 1, 1, 1, 1)
+    config.refuse_other({"device": (config.device, now.device), "dtype": (config.dtype, now.dtype)})
+    if now.versions != config.versions:
+        changed = [f"{name} {config.versions.get(name)} then, {version} now"
+                   for name, version in now.versions.items()
+                   if version != config.versions.get(name)]
+        _say(f"note: {'; '.join(changed)}: the last bits may differ from an uninterrupted run")
+    if options.threads is not None and options.threads != config.threads:
+        _say(f"note: {options.threads} threads, the run had {config.threads}: the last bits may "
+             "differ from an uninterrupted run")
+        here = dataclasses.replace(config, threads=options.threads)
+        here.save(folder)
+    elif options.threads is None and config.threads > get_threads():
+        raise ConfigError(f"threads: the run has {config.threads}, this machine {get_threads()}; "
+                          f"to go on all the same, give --threads {get_threads()} (or "
+                          f"{config.threads}, which is exact but slow)")
+    trainer = Trainer(models.build(cls, values, config.seed), data, judge(data), here, folder,
+                      checkpoint_seconds=options.checkpoint_seconds)
+    trainer.resume()
+    if trainer.finished:
+        _say(f"the run in {folder} is finished: all {config.steps:,} steps were done")
+    else:
+        _say(f"going on with step {trainer.step + 1:,} of {config.steps:,} in {folder}")
+    return trainer
+
+
+def _train(trainer: Trainer) -> None:
+    """Run to the end, then say how good it is and what to do next."""
+    folder, config = trainer.folder, trainer.config
+    resume = f"gans train {config.model} --resume {shlex.quote(str(folder))}"
+    if not trainer.finished:
+        try:
+            trainer.run()
+        except Interrupted as error:
+            raise Interrupted(f"{error}. To go on: {resume}", error.number) from error
+        except RunError as error:
+            raise type(error)(f"{error} To go on from the checkpoint: {resume}") from error
+    evaluation = _evaluate(trainer.model, trainer.data, SAMPLES, 0)
+    _keep(folder, evaluation, 0)
+    print(f"trained {config.model} on {trainer.data.name}: {config.steps:,} steps in "
+          f"{_duration(trainer.seconds)}")
+    print("\n".join(evaluation.lines()))
+    run = shlex.quote(str(folder))
+    last = sorted((folder / "samples").glob("step_*.png"))[-1:]
+    print(f"pictures: {', '.join(map(str, [*last, folder / 'curves.png']))}")
+    print(f"next: gans sample {run} --n 2000 --out samples.npz | gans evaluate {run} | "
+          f"gans info {run}")
+    print(f"to repeat it exactly: {config.command}")
+    for text in trainer.diagnoses:
+        print(f"monitor: {text}")
+
+
+def sample_command(argv: Sequence[str]) -> None:
+    """``gans sample RUN``"""
+    options = _parse(Sample, argv, "gans sample")
+    config, model, _, step = _trained(options.run)
+    _check_draw(options)
+    if options.out.suffix != ".npz":
+        raise UsageError(f"--out {options.out}: the name must end in .npz")
+    samples = draw_samples(model, options.n, np.random.default_rng(options.seed))
+    points = len(config.data["shape"]) == 1
+    arrays = {"samples": samples.astype(np.float32)} if points else {"images": to_uint8(samples)}
+    write_atomically(options.out, lambda file: np.savez_compressed(file, **arrays))
+    (key, array), = arrays.items()
+    print(f"{options.out}: {key} {array.dtype} {array.shape}, from step {step:,} of {options.run}")
+
+
+def evaluate_command(argv: Sequence[str]) -> None:
+    """``gans evaluate RUN``"""
+    options = _parse(Evaluate, argv, "gans evaluate")
+    config, model, folder, step = _trained(options.run)
+    _check_draw(options, least=128)
+    data = _data(Train(), config)
+    evaluation = _evaluate(model, data, options.n, options.seed)
+    _keep(folder, evaluation, options.seed)
+    if options.json:
+        print(json.dumps(evaluation.to_json(), indent=2))
+    else:
+        print(f"{folder}: step {step:,} of {config.steps:,}, samples from seed {options.seed}")
+        print("\n".join(evaluation.lines()))
+
+
+def info_command(argv: Sequence[str]) -> None:
+    """``gans info RUN``"""
+    options = _parse(Info, argv, "gans info")
+    folder = _run_folder(options.run)
+    config = RunConfig.load(folder)
+    arrays, meta = load_checkpoint(folder)
+    state = "finished" if meta["step"] >= config.steps else "not finished"
+    data, versions = config.data, config.versions
+    settings = ", ".join(f"{key}={value}" for key, value in config.settings.items())
+    print(f"{folder}: {config.model} on {data['name']} {tuple(data['shape'])}, {data['items']:,} "
+          f"items")
+    print(f"  step      {meta['step']:,} of {config.steps:,} ({state}), "
+          f"{_duration(meta['seconds'])} of training")
+    print(f"  settings  {settings}")
+    print(f"  seed      {config.seed}; {config.threads} threads, {config.device}, {config.dtype}, "
+          + ", ".join(f"{name} {version}" for name, version in versions.items()))
+    sizes: dict[str, int] = {}
+    for path, array in arrays.items():
+        if path.endswith(("weight", "bias")):
+            part = re.split(r"\.(?:layers\.)?\d", path)[0]
+            sizes[part] = sizes.get(part, 0) + array.size
+    print("  weights   " + ", ".join(f"{part} {size:,}" for part, size in sizes.items()))
+    with contextlib.suppress(FileNotFoundError):
+        if rows := read_log(folder):
+            shown = {key: value for key, value in rows[-1].items() if not math.isnan(value)}
+            print("  log       " + ", ".join(f"{key} {value:g}" for key, value in shown.items()))
+    print(f"  pictures  {len(list((folder / 'samples').glob('*.png')))} in {folder / 'samples'}, "
+          f"{folder / 'curves.png'}")
+    print(f"  repeat    {config.command}")
+    for text in meta["diagnoses"]:
+        print(f"  monitor   {text}")
+    with contextlib.suppress(FileNotFoundError):
+        kept = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+        print("\n".join(Evaluation.from_json(kept["evaluation"]).lines()))
+
+
+def results_command(argv: Sequence[str]) -> None:
+    """``gans results [NAME]``"""
+    options = _parse(Results, argv, "gans results")
+    results.run(options.name, write_only=options.write_only)
+
+
+COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
+    "list": (list_command, "the models and the data"),
+    "train": (train_command, "train a model: gans train gan [--data ring8] [--budget 3m]"),
+    "sample": (sample_command, "samples of a run into a file: gans sample RUN --n 2000"),
+    "evaluate": (evaluate_command, "measure a run, beside real data: gans evaluate RUN"),
+    "info": (info_command, "what a run is and how far it got: gans info RUN"),
+    "results": (results_command, "fill in the table of results: gans results [NAME]"),
+}
+
+
+# ------------------------------------------------------------------------------------------ parts
+
+
+def _run_folder(text: str) -> Path:
+    """The folder of a run, given by its path or by its name in ``runs/``."""
+    for folder in (Path(text), Path("runs") / text):
+        if (folder / "config.json").is_file():
+            return folder
+    if Path(text).is_dir():
+        raise UsageError(f"{text}: has no config.json, so it is no run")
+    known = {str(path.parent): path.parent for path in Path("runs").glob("*/config.json")}
+    near = difflib.get_close_matches(text, known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else (
+        f"in runs/ there are {', '.join(sorted(p.name for p in known.values()))}" if known
+        else "there are no runs in runs/ yet: gans train gan")
+    raise UsageError(f"{text}: no such run; {hint}")
+
+
+def _trained(text: str) -> tuple[RunConfig, Any, Path, int]:
+    """The configuration of a run, its model as the checkpoint has it, its folder and its step."""
+    folder = _run_folder(text)
+    config = RunConfig.load(folder)
+    set_threads(min(config.threads, get_threads()))
+    cls = models.model_class(config.model)
+    model = models.build(cls, models.settings_from_json(cls, config.settings), config.seed)
+    announce_steps(model, config.steps)
+    arrays, meta = load_checkpoint(folder)
+    del arrays["pending"]
+    load_state(model, arrays, meta["generators"])
+    return config, model, folder, meta["step"]
+
+
+def _check_draw(options: Sample | Evaluate, least: int = 1) -> None:
+    if options.n < least:
+        raise UsageError(f"--n: wants at least {least}, got {options.n}")
+    if options.seed < 0:
+        raise UsageError(f"--seed: wants a whole number of at least 0, got {options.seed}")
+
+
+def _evaluate(model: Any, data: TrainingData, n: int, seed: int) -> Evaluation:
+    samples = draw_samples(model, n, np.random.default_rng(seed))
+    try:
+        return judge(data).evaluate(samples)
+    except ValueError as error:
+        raise RunError(f"the samples cannot be measured: {error}") from error
+
+
+def _keep(folder: Path, evaluation: Evaluation, seed: int) -> None:
+    """Write ``evaluation.json`` into the run's folder."""
+    text = json.dumps({"seed": seed, "evaluation": evaluation.to_json()}, indent=2) + "\n"
+    write_atomically(folder / "evaluation.json", lambda file: file.write(text.encode()))
+
+
+def _repeat(cls: type, data: TrainingData, config: RunConfig, options: Train,
+            base: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    """The command line that repeats a run exactly."""
+    words = ["gans", "train", cls.name, "--data", data.spec, "--steps", str(config.steps),
+             "--report-every", str(config.report_every), "--seed", str(config.seed),
+             "--threads", str(config.threads)]
+    words += ["--paper"] if options.paper else []
+    words += ["--size", str(options.size)] if options.size is not None else []
+    words += ["--grey"] if options.grey else []
+    for name, value in values.items():
+        if value != base[name]:
+            words += _option(name, value)
+    return shlex.join(words)
+
+
+def _option(name: str, value: Any) -> list[str]:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    items = value if isinstance(value, tuple) else (value,)
+    return [f"--{flag}", *(x.name if isinstance(x, Enum) else str(x) for x in items)]
+
+
+def _seconds(text: str) -> float:
+    """``90``, ``90s``, ``3m`` or ``1.5h`` in seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if seconds <= 0:
+        raise UsageError(f"--budget {text}: wants a time such as 90s, 3m or 1h")
+    return seconds
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min" + f" {rest} s" * (rest > 0)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _parse(cls: Any, argv: Sequence[str], prog: str, default: Any = None,
+           *, unknown_allowed: bool = False) -> Any:
+    """An instance of the dataclass ``cls`` from a command line.
+
+    With ``unknown_allowed``, also the arguments that it does not know. Otherwise these are refused
+    with the nearest that it does know.
+    """
+    messages = io.StringIO()
+    extra = {} if default is None else {"default": default}
+    try:
+        with contextlib.redirect_stderr(messages):
+            found, unknown = tyro.cli(cls, args=list(argv), prog=prog, return_unknown_args=True,
+                                      add_help=not unknown_allowed, **extra)
+    except SystemExit as error:
+        if error.code:
+            raise UsageError(f"{_one_line(messages.getvalue())} ({prog} --help shows the "
+                             "options)") from None
+        raise
+    if unknown_allowed:
+        return found, unknown
+    if unknown:
+        options = _option_names(cls if default is None else default)
+        near = difflib.get_close_matches(unknown[0].split("=")[0].replace("_", "-"), options, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"{prog} --help shows the options"
+        kind = "option" if unknown[0].startswith("-") else "argument"
+        raise UsageError(f"{prog}: unknown {kind} {unknown[0]}; {hint}")
+    return found
+
+
+def _option_names(of: Any) -> list[str]:
+    names = []
+    for f in dataclasses.fields(of):
+        value = None if isinstance(of, type) else getattr(of, f.name)
+        is_group = dataclasses.is_dataclass(value)
+        names += _option_names(value) if is_group else [f"--{f.name.replace('_', '-')}"]
+    return names
+
+
+def _one_line(box: str) -> str:
+    """What tyro says in its box, without the box and the help below it."""
+    lines: list[str] = []
+    for line in box.splitlines()[1:]:  # the first is the title
+        text = line.strip("│ ")
+        is_rule = bool(text) and set(text) <= set("─-╰╯")
+        if text.startswith("Got errors") or (is_rule and lines):
+            break
+        lines += [text] if text and not is_rule else []
+    return " ".join(lines).strip() or "the command line cannot be read"
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"usage: gans {{{','.join(COMMANDS)}}} ... [--debug]", "", _TITLE, ""]
+    lines += [f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join([*lines, "", "gans COMMAND --help shows the options of a command."])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        if not words or words[0] in ("-h", "--help", "--version"):
+            print(f"minigrad {minigrad.__version__}" if words[:1] == ["--version"] else _help())
+            return 0
+        if words[0] not in COMMANDS:
+            near = difflib.get_close_matches(words[0], [*COMMANDS, *models.MODELS], n=1)
+            hint = f"there are {', '.join(COMMANDS)}" if not near else (
+                f"did you mean gans {'train ' * (near[0] not in COMMANDS)}{near[0]}?")
+            raise UsageError(f"no command is called {words[0]!r}; {hint}")
+        COMMANDS[words[0]][0](words[1:])
+        return 0
+    except (UsageError, models.ModelError, ConfigError, DataError, CheckpointError) as error:
+        return _failed(error, 2, debug)
+    except Interrupted as error:
+        return _failed(error, 128 + error.number, debug, "")
+    except (RunError, OSError, results.ResultsError) as error:
+        return _failed(error, 1, debug)
+    except KeyboardInterrupt:
+        _say("\ngans: stopped at once; what was saved before is kept")
+        return 128 + signal.SIGINT
+
+
+def _failed(error: Exception, code: int, debug: bool, head: str = "error: ") -> int:
+    if debug:
+        traceback.print_exc()
+    _say(f"gans: {head}{error}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

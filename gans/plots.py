@@ -1,0 +1,378 @@
+"""Pictures of a run as PNG files: sample grids, training curves, scatter plots of toys.
+
+Every function draws on a `Figure` of its own or on a plain array, never through pyplot, so no
+window system is needed and no global state is touched. Files are written beside their final name
+and renamed, so a viewer never sees half a picture and a failed write leaves the old one.
+
+Colours are the blue, vermilion and grey of the set by Okabe and Ito, which colour-blind readers
+can tell apart; lines differ in dash as well, for print without colour.
+
+Left out: animation, interpolation (they are lists of grids), notebooks' inline display, themes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+BLUE, VERMILION, GREY, BLACK = "#0072B2", "#D55E00", "#8C8C8C", "#222222"
+_LOSSES, _ANSWERS = ("d_loss", "g_loss"), ("d_real", "d_fake")
+_SEPARATOR = 128  # grey level between images: visible beside black and beside white
+
+
+# ---------------------------------------------------------------------------------------------
+# image grids
+
+
+def to_images(batch: np.ndarray) -> np.ndarray:
+    """A network's output as pictures: NCHW floats from -1 to 1 become uint8, channels last.
+
+    Parameters
+    ----------
+    batch : array, (n, c, h, w) with c = 1 or 3
+        The inverse of `images / 127.5 - 1`; values beyond -1 and 1 are cut.
+
+    Returns (n, h, w) for one channel, (n, h, w, 3) for three. Raises ValueError for other shapes,
+    integers, or NaN.
+    """
+    batch = np.asarray(batch)
+    if batch.ndim != 4 or batch.shape[1] not in (1, 3):
+        raise ValueError(f"to_images: batch must be (n, 1 or 3, h, w), got {batch.shape}")
+    if batch.dtype.kind != "f":
+        raise ValueError(f"to_images: batch must be floats from -1 to 1, got {batch.dtype}")
+    if np.isnan(batch).any():
+        raise ValueError("to_images: batch holds NaN; the generator has diverged")
+    pixels = np.rint((np.clip(batch, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+    return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)
+
+
+def to_grid(images: np.ndarray, columns: int) -> np.ndarray:
+    """Lay images out row by row, with a grey line of one pixel between and around them.
+
+    Parameters
+    ----------
+    images : uint8 array, (n, h, w) grey or (n, h, w, 3) colour
+    columns : int
+        Images in a row; the last row may be short, its free places are grey.
+
+    Returns one uint8 array, (rows (h + 1) + 1, columns (w + 1) + 1) and 3 for colour. Raises
+    ValueError for other shapes or types, no images, or columns < 1.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8:
+        raise ValueError(
+            f"to_grid: images must be uint8, got {images.dtype}; to_images brings floats from "
+            f"-1 to 1 to uint8"
+        )
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
+        raise ValueError(f"to_grid: images must be (n, h, w) or (n, h, w, 3), got {images.shape}")
+    if 0 in images.shape:
+        raise ValueError(f"to_grid: there is nothing to show in shape {images.shape}")
+    if columns < 1:
+        raise ValueError(f"to_grid: columns must be at least 1, got {columns}")
+    n, h, w = images.shape[:3]
+    columns = min(columns, n)
+    rows = math.ceil(n / columns)
+    size = (rows * (h + 1) + 1, columns * (w + 1) + 1)
+    grid = np.full(size + images.shape[3:], _SEPARATOR, dtype=np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (h + 1) + 1, i % columns * (w + 1) + 1
+        grid[top : top + h, left : left + w] = image
+    return grid
+
+
+def save_grid(
+    path: str | os.PathLike, images: np.ndarray, columns: int = 8, scale: int = 1
+) -> None:
+    """Write `to_grid(images, columns)` as a PNG, every pixel drawn scale x scale.
+
+    Pixels are repeated, not interpolated: what you see is what the network made. Raises
+    ValueError as `to_grid`, for scale < 1, and for a path that does not end in .png.
+    """
+    if scale < 1:
+        raise ValueError(f"save_grid: scale must be at least 1, got {scale}")
+    grid = to_grid(images, columns).repeat(scale, axis=0).repeat(scale, axis=1)
+    _write(path, lambda file: Image.fromarray(grid).save(file, format="png"))
+
+
+# ---------------------------------------------------------------------------------------------
+# figures
+
+
+def save_curves(
+    path: str | os.PathLike,
+    log: Mapping[str, Sequence[float]],
+    *,
+    metrics: Sequence[str] = (),
+    floors: Mapping[str, float] | None = None,
+    balance: float | None = 2.0 * math.log(2.0),
+) -> None:
+    """Draw the log of a run: losses, D's answers, and metrics, one above the other.
+
+    Parameters
+    ----------
+    path : path of a .png file
+    log : mapping of column name to values
+        Columns of equal length; `step` is the horizontal axis and must be there. Drawn are
+        `d_loss` and `g_loss`, `d_real` and `d_fake` (mean D(x) and D(G(z))), and `metrics`.
+        Values may be NaN where nothing was measured. Other columns are left alone.
+    metrics : sequence of column names
+        Each gets an axis of its own.
+    floors : mapping of metric name to value, optional
+        What a perfect generator would score: drawn as a line.
+    balance : float or None
+        The discriminator loss at which D can tell nothing, 2 log 2 = 1.386 for the sum of both
+        cross-entropies (0.693 if halved). None for losses that have no such value.
+
+    Thin lines are the values, thick ones their moving average. The axis of the losses shows the
+    middle 98 % of values, so that a single jump does not flatten the rest.
+
+    Raises ValueError for a missing `step` or metric column, columns of different length, or a log
+    in which there is nothing to draw. Source of the reference line: Goodfellow et al. 2014.
+    """
+    columns = _columns(log, metrics)
+    step = columns["step"]
+    pairs = [pair for pair in (_LOSSES, _ANSWERS) if any(name in columns for name in pair)]
+    panels = [*pairs, *((name,) for name in metrics)]
+    if not panels:
+        raise ValueError(f"save_curves: nothing to draw in the columns {sorted(log)}")
+    heights = [3.0] + [2.2] * (len(panels) - 1)
+    figure = Figure(figsize=(7.0, 0.6 + sum(heights)), layout="constrained")
+    all_axes = figure.subplots(
+        len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+    )[:, 0]
+    for axes, names in zip(all_axes, panels, strict=True):
+        if names is _LOSSES:
+            _draw_losses(axes, step, columns, balance)
+        elif names is _ANSWERS:
+            _draw_answers(axes, step, columns)
+        else:
+            _draw_metric(axes, step, names[0], columns[names[0]], (floors or {}).get(names[0]))
+        _plain(axes)
+        if len(step):
+            axes.set_xlim(step.min(), max(step.max(), step.min() + 1))
+    all_axes[-1].set_xlabel("step")
+    _write_figure(path, figure)
+
+
+def save_scatter(
+    path: str | os.PathLike,
+    samples: np.ndarray,
+    real: np.ndarray | None = None,
+    centres: np.ndarray | None = None,
+) -> None:
+    """Draw generated points in the plane over real ones, and the centres of the modes.
+
+    Parameters
+    ----------
+    path : path of a .png file
+    samples, real : array, (n, 2) and (m, 2)
+        Real points are grey and lie below; they, or the centres, set the limits of the axes,
+        which grow to at most twice that size for samples outside. The share of samples that are
+        still outside is written into the corner.
+    centres : array, (k, 2), optional
+        Drawn as open rings, so that the points in them stay visible.
+
+    Raises ValueError for other shapes, no samples, or NaN among the points.
+    """
+    samples = _points("samples", samples)
+    real = None if real is None else _points("real", real)
+    centres = None if centres is None else _points("centres", centres)
+    frame = np.concatenate([p for p in (real, centres) if p is not None] or [samples])
+    low, high = frame.min(axis=0), frame.max(axis=0)
+    middle, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-6)
+    reach = np.abs(samples - middle).max(axis=1)
+    half = 1.12 * max(half, min(2.0 * half, float(np.quantile(reach, 0.99))))
+    outside = float((reach > half).mean())
+
+    figure = Figure(figsize=(5.4, 5.7), layout="constrained")
+    axes = figure.subplots()
+    size = float(np.clip(8000 / len(samples), 3, 14))
+    if real is not None:
+        axes.scatter(*real.T, s=size, c="#BDBDBD", linewidths=0, label="real")
+    axes.scatter(*samples.T, s=size, c=BLUE, alpha=0.55, linewidths=0, label="generated")
+    if centres is not None:
+        axes.scatter(
+            *centres.T,
+            s=170,
+            facecolors="none",
+            edgecolors=VERMILION,
+            linewidths=1.2,
+            label="modes",
+        )
+    if outside:
+        axes.text(
+            0.99,
+            0.01,
+            f"{100 * outside:.2g} % of the generated points lie outside",
+            transform=axes.transAxes,
+            ha="right",
+            va="bottom",
+            fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2},
+        )
+    axes.set_xlim(middle[0] - half, middle[0] + half)
+    axes.set_ylim(middle[1] - half, middle[1] + half)
+    axes.set_aspect("equal")
+    _plain(axes)
+    legend = axes.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=10
+    )
+    for handle in legend.legend_handles:
+        handle.set_alpha(1.0)
+        handle.set_sizes([40.0])
+    _write_figure(path, figure)
+
+
+# ---------------------------------------------------------------------------------------------
+# parts of a figure
+
+
+def _columns(log: Mapping[str, Sequence[float]], metrics: Sequence[str]) -> dict[str, np.ndarray]:
+    """The columns to draw as float64, all as long as `step`."""
+    wanted = ["step", *_LOSSES, *_ANSWERS, *metrics]
+    for name in ("step", *metrics):
+        if name not in log:
+            raise ValueError(f"save_curves: the log has no column {name!r}, only {sorted(log)}")
+    columns = {name: np.asarray(log[name], dtype=np.float64) for name in wanted if name in log}
+    for name, values in columns.items():
+        if values.shape != columns["step"].shape or values.ndim != 1:
+            raise ValueError(
+                f"save_curves: column {name!r} has shape {values.shape}, 'step' has "
+                f"{columns['step'].shape}; both must be one list of equal length"
+            )
+    return columns
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """Centred moving average over a fiftieth of the run; NaN is left out, edges use less."""
+    if len(values) == 0:
+        return values
+    width = max(1, len(values) // 50) | 1  # odd, so that it has a centre
+    known = np.isfinite(values)
+    kernel = np.ones(width)
+    total = np.convolve(np.where(known, values, 0.0), kernel, mode="full")
+    count = np.convolve(known.astype(float), kernel, mode="full")
+    cut = slice(width // 2, width // 2 + len(values))
+    return np.where(count[cut] > 0.5, total[cut] / np.maximum(count[cut], 1.0), np.nan)
+
+
+def _draw_line(
+    axes: Axes, step: np.ndarray, values: np.ndarray, colour: str, dash: str, label: str
+) -> None:
+    axes.plot(step, values, color=colour, alpha=0.25, linewidth=0.6)
+    axes.plot(step, _smooth(values), color=colour, linestyle=dash, linewidth=1.8, label=label)
+
+
+def _draw_reference(axes: Axes, value: float, label: str) -> None:
+    axes.axhline(value, color=BLACK, linewidth=0.9, linestyle=(0, (1, 2)), label=label)
+
+
+def _draw_losses(
+    axes: Axes, step: np.ndarray, columns: Mapping[str, np.ndarray], balance: float | None
+) -> None:
+    shown = []
+    for name, colour, dash in (("d_loss", BLUE, "-"), ("g_loss", VERMILION, "--")):
+        if name in columns:
+            _draw_line(axes, step, columns[name], colour, dash, name)
+            shown.append(columns[name][np.isfinite(columns[name])])
+    if balance is not None and "d_loss" in columns:
+        _draw_reference(axes, balance, f"D cannot tell: {balance:.3f}")
+        shown.append(np.array([balance]))
+    values = np.concatenate(shown)
+    if len(values):
+        low, high = np.quantile(values, [0.01, 0.99])
+        if balance is not None and "d_loss" in columns:
+            low, high = min(low, balance), max(high, balance)
+        margin = 0.08 * (high - low) or 0.1
+        axes.set_ylim(low - margin, high + margin)
+    axes.set_ylabel("loss")
+
+
+def _draw_answers(axes: Axes, step: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+    lines = (("d_real", BLUE, "-", "D(x), real"), ("d_fake", VERMILION, "--", "D(G(z)), generated"))
+    for name, colour, dash, label in lines:
+        if name in columns:
+            _draw_line(axes, step, columns[name], colour, dash, label)
+    _draw_reference(axes, 0.5, "cannot tell: 0.5")
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_ylabel("mean answer of D")
+
+
+def _draw_metric(
+    axes: Axes, step: np.ndarray, name: str, values: np.ndarray, floor: float | None
+) -> None:
+    known = np.isfinite(values)
+    axes.plot(
+        step[known],
+        values[known],
+        color=BLUE,
+        linewidth=1.8,
+        marker="o",
+        markersize=4,
+        clip_on=False,
+        zorder=3,
+    )
+    if floor is not None:
+        _draw_reference(axes, floor, f"floor of a perfect generator: {floor:.3g}")
+    axes.set_ylabel(name)
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#E4E4E4", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=9)
+    if axes.get_legend_handles_labels()[1] and axes.get_ylabel():
+        axes.legend(
+            loc="lower right",
+            bbox_to_anchor=(1.0, 1.0),
+            ncols=3,
+            frameon=False,
+            fontsize=9,
+            borderaxespad=0.1,
+            columnspacing=1.4,
+        )
+
+
+def _points(name: str, points: np.ndarray) -> np.ndarray:
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
+        raise ValueError(f"save_scatter: {name} must be (n, 2) with n >= 1, got {points.shape}")
+    if not np.isfinite(points).all():
+        raise ValueError(f"save_scatter: {name} hold NaN or infinity")
+    return points
+
+
+# ---------------------------------------------------------------------------------------------
+# files
+
+
+def _write_figure(path: str | os.PathLike, figure: Figure) -> None:
+    # Without the version of matplotlib in it, equal figures are equal files.
+    def save(file: BinaryIO) -> None:
+        figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
+
+    _write(path, save)
+
+
+def _write(path: str | os.PathLike, save: Callable[[BinaryIO], None]) -> None:
+    """Let `save` write a temporary file in the same folder, then rename it to `path`."""
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"pictures are written as PNG: the name must end in .png, got {path.name}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            save(file)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
