@@ -97,7 +97,7 @@ class GAN:
     def __post_init__(self) -> None:
         self.G = generator(self.latent_dim, self.hidden_G, self.data_shape, self.batch_norm)
         self.opt_G = Adam(self.G.parameters(), lr=self.lr_G, beta1=self.beta1)
-        self.ema = EMA(self.G, decay=self.ema_decay) if self.ema_decay else None
+        self.ema = EMA(self.G, decay=self.ema_decay, warmup=True) if self.ema_decay else None
         D = discriminator(self.data_shape, self.hidden_D)
         opt_D = Adam(D.parameters(), lr=self.lr_D, beta1=self.beta1)
         self.loss = GANLoss(D, opt_D, OBJECTIVES[self.objective])

@@ -194,6 +194,7 @@ _LABELS = {
     "reverse_kl": "unevenness of modes, nats",
     "mean_error": "distance of the means",
     "cov_error": "error of the covariance, %",
+    "variance_error": "error of the variance in the worst direction, %",
     "two_sample": "told from real by 1 neighbour, %",
     "sharpness": "sharpness",
 }

@@ -98,6 +98,7 @@ LOG_EVERY = 10  # steps of one row
 SPREAD_EVERY = 10  # rows between two looks at the spread of the samples
 REPORT_SECONDS = 30.0  # of training between two reports, where the budget is known
 REPORTS = 8  # of a run whose duration is not known
+LEAST_REPORTS = 4  # of a short run, if they do not take more than REPORT_SHARE
 REPORT_SHARE = 0.1  # of a budget goes at most into reports
 CHECKPOINT_SECONDS = 30.0
 GRID = 64  # samples in a picture
@@ -853,7 +854,8 @@ def plan(build: Callable[[], Any], data: TrainingData, judge: Judge, config: Run
         trial.save()
         report = time.perf_counter() - began
     step = float(np.mean(np.sort(times)[: -max(1, len(times) // 10)]))  # without the hiccups
-    reports = max(1, min(round(budget / REPORT_SECONDS), int(REPORT_SHARE * budget / report)))
+    wanted = max(LEAST_REPORTS, round(budget / REPORT_SECONDS))
+    reports = max(1, min(wanted, int(REPORT_SHARE * budget / report)))
     steps = max(1, int((budget - (reports + 1) * report) / step))
     if steps > LOG_EVERY:
         steps -= steps % LOG_EVERY

@@ -19,9 +19,9 @@ import numpy
 
 from . import kernels
 from .autograd import Tensor, constant, grad, in_course_mode
-from .backend import Array, array_module, to_device, to_numpy
+from .backend import Array, array_module, cpu, to_device, to_numpy
 from .errors import DeviceError, DTypeError, ShapeError
-from .nn import Module
+from .nn import Buffer, Module
 
 __all__ = ["EMA", "SGD", "Adam", "LinearDecay", "Optimizer", "RMSprop", "sgd_step"]
 
@@ -317,7 +317,9 @@ def sgd_step(params: Any, grads: Any, lr: float) -> Any:
 class EMA:
     """A copy of a module whose weights are an exponential moving average of the module's.
 
-    Buffers are copied as they are at the last update.
+    Buffers are copied as they are at the last update. With ``warmup`` update t decays by
+    (1 + t) / (10 + t) while that is less than ``decay``: early on a long average would mostly hold
+    the initial weights.
 
     Raises
     ------
@@ -325,23 +327,27 @@ class EMA:
         If ``decay`` is not in [0, 1), or the parameters are not of one dtype.
     """
 
-    def __init__(self, module: Module, *, decay: float = 0.999) -> None:
+    def __init__(self, module: Module, *, decay: float = 0.999, warmup: bool = False) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"EMA: decay must be in [0, 1), got {decay}")
         dtypes = sorted({str(p.dtype) for p in module.parameters()})
         if len(dtypes) != 1:
             raise DTypeError(f"EMA: wants a module with parameters of one dtype, got {dtypes}")
-        self.decay, self.source = decay, module
+        self.decay, self.warmup, self.source = decay, warmup, module
+        self.updates = Buffer(numpy.zeros((), dtype="int64"), device=cpu())
         self.module = copy.deepcopy(module).requires_grad_(False)
         _settle(self.module.parameters())
 
     def update(self) -> None:
         """Move the average by (1 - decay) of the way to the module's weights."""
+        self.updates.copy_(self.updates.cached_data + 1)
+        t = int(self.updates.cached_data)
+        decay = min(self.decay, (1 + t) / (10 + t)) if self.warmup else self.decay
         targets = self.module.parameters()
         sources = _settle(self.source.parameters())
         average = targets[0].home.buffer
         for values, own in _runs(sources, [True] * len(sources)):
-            average[own] += (1 - self.decay) * (values - average[own])
+            average[own] += (1 - decay) * (values - average[own])
         for p in targets:
             p.mark_written()
         for (_, mine), (_, theirs) in zip(self.module.named_buffers(),

@@ -540,3 +540,18 @@ def test_any_mixture_of_optimizers_equals_the_oracle(data, seed):
                 values[i] = values[i] - o["lr"] * moments[k][i]
     for p, value in zip(params, values, strict=True):
         np.testing.assert_allclose(p.numpy(), value, rtol=1e-10, atol=1e-12)
+
+
+def test_ema_warmup_forgets_the_initial_weights_early():
+    net = nn.Linear(1, 1, bias=False)
+    net.weight.copy_(np.zeros((1, 1), dtype="float32"))
+    slow, warm = (optim.EMA(net, decay=0.99, warmup=w) for w in (False, True))
+    net.weight.copy_(np.ones((1, 1), dtype="float32"))
+    expected, decays = 0.0, []
+    for t in range(1, 4):
+        slow.update()
+        warm.update()
+        decays.append(min(0.99, (1 + t) / (10 + t)))
+        expected = decays[-1] * expected + (1 - decays[-1])
+    assert warm.module.weight.item() == pytest.approx(expected, rel=1e-6)
+    assert slow.module.weight.item() == pytest.approx(1 - 0.99**3, rel=1e-5)
