@@ -1,4 +1,4 @@
-"""The engine's command line: ``python -m minigrad kernels``.
+"""The engine's command line: ``python -m minigrad kernels | selfcheck``.
 
 Leaves out: training, which is the command ``gans``.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy
 
-from . import __version__, get_threads, kernels
+from . import __version__, get_threads, kernels, selfcheck
 from .backend import all_devices
 
 __all__ = ["main"]
@@ -47,6 +47,7 @@ def _functions(module: object) -> dict[str, Callable]:
 
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "kernels": (kernels_command, "list the kernels and say which are in use"),
+    "selfcheck": (lambda argv: selfcheck.main(list(argv)), "compare a device with NumPy"),
 }
 
 

@@ -237,19 +237,33 @@ def _operands(name: str) -> list[numpy.ndarray]:
     return [numpy.abs(a) + 0.5 for a in arrays] if positive else arrays
 
 
-def _derivatives(name: str, device: Device, dtype: str) -> tuple[list[Array], list[Array], Array]:
-    """The output, its gradients, and the gradients of a product of those, for fixed cotangents."""
-    inputs = [Tensor(a, device=device, dtype=dtype) for a in _operands(name)]
+@dataclass
+class _Derivatives:
+    """An output, its gradients, a number made of these, and the gradients of that number."""
+
+    value: Array
+    first: list[Array]
+    number: float
+    second: list[Array]
+
+
+def _derivatives(
+    name: str, device: Device, dtype: str, arrays: list[numpy.ndarray], read: bool = True
+) -> _Derivatives:
+    inputs = [Tensor(a, device=device, dtype=dtype) for a in arrays]
     y = OPS[name][0](*inputs)
     first = grad(y, inputs, _cotangent(y, 7), create_graph=True)
-    parts = [(g * _cotangent(g, 8) * g).sum() for g in first]
-    second = []
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
+    total = None
+    for g in first:
+        part = (g * _cotangent(g, 8) * g).sum()
+        total = part if total is None else total + part
+    second: list[Tensor | None] = [None] * len(inputs)
     if total.requires_grad:
-        second = [g for g in grad(total, inputs) if g is not None]
-    return ([y.cached_data], [g.cached_data for g in first], [g.cached_data for g in second])
+        second = grad(total, inputs)
+    return _Derivatives(
+        y.cached_data, [g.cached_data for g in first], total.item() if read else math.nan,
+        [init.zeros_like(x).cached_data if g is None else g.cached_data
+         for g, x in zip(second, inputs, strict=True)])
 
 
 def _cotangent(like: Tensor, seed: int) -> Tensor:
@@ -257,33 +271,46 @@ def _cotangent(like: Tensor, seed: int) -> Tensor:
     return Tensor(values, device=like.device, dtype=like.dtype, requires_grad=False)
 
 
-def _along(name: str) -> float:
-    """The slope of the NumPy form along a direction, by a central difference in float64."""
-    arrays, numpy_form = _operands(name), OPS[name][1]
-    directions = _numbers(9, *[a.shape for a in arrays])
-    (c,) = _numbers(7, numpy.shape(numpy_form(*arrays)))
+def _slope(
+    function: Callable, arrays: list[numpy.ndarray], directions: list[numpy.ndarray]
+) -> float:
+    """The slope of a function of arrays along a direction, by a central difference in float64."""
     h = 1e-5
-    values = [numpy.sum(c * numpy_form(*[a + s * h * d for a, d in zip(arrays, directions,
-                                                                       strict=True)]))
-              for s in (1, -1)]
-    return float(values[0] - values[1]) / (2 * h)
+    high, low = (
+        function([a + s * h * d for a, d in zip(arrays, directions, strict=True)])
+        for s in (1, -1))
+    return float(high - low) / (2 * h)
+
+
+def _dot(gradients: list[Array], directions: list[numpy.ndarray]) -> numpy.ndarray:
+    pairs = zip(gradients, directions, strict=True)
+    return numpy.asarray(sum(float(numpy.sum(to_numpy(g).astype("float64") * d))
+                             for g, d in pairs), dtype="float32")
 
 
 def check_ops(device: Device) -> list[Row]:
-    """Every operation: forward and slope against NumPy, all derivatives against float64."""
+    """Every operation against NumPy in float64.
+
+    The output and the slope along a direction are compared with the NumPy form, the slope of the
+    gradients with a difference of gradients, and all derivatives with those on the CPU in float64.
+    """
     rows = []
     for name in OPS:
 
         def measure(name=name):
-            value, first, second = _derivatives(name, device, "float32")
+            arrays, numpy_form = _operands(name), OPS[name][1]
+            directions = _numbers(9, *[a.shape for a in arrays])
+            (c,) = _numbers(7, numpy.shape(numpy_form(*arrays)))
             with kernels.reference_kernels():
-                _, exact_first, exact_second = _derivatives(name, cpu(), "float64")
-            directions = _numbers(9, *[a.shape for a in _operands(name)])
-            slope = sum(float(numpy.sum(to_numpy(g).astype("float64") * d))
-                        for g, d in zip(first, directions, strict=True))
-            got = [*value, *first, *second, numpy.asarray(slope, dtype="float32")]
-            want = [OPS[name][1](*_operands(name)), *exact_first, *exact_second, _along(name)]
-            return got, want, lambda: _derivatives(name, device, "float32")
+                exact = _derivatives(name, cpu(), "float64", arrays)
+                curvature = _slope(lambda moved: _derivatives(name, cpu(), "float64", moved).number,
+                                   arrays, directions)
+            slope = _slope(lambda moved: numpy.sum(c * numpy_form(*moved)), arrays, directions)
+            here = _derivatives(name, device, "float32", arrays)
+            got = [here.value, *here.first, *here.second, _dot(here.first, directions),
+                   _dot(here.second, directions)]
+            want = [numpy_form(*arrays), *exact.first, *exact.second, slope, curvature]
+            return got, want, lambda: _derivatives(name, device, "float32", arrays, read=False)
 
         rows.append(_compared("op", name, device, measure))
     return rows
@@ -496,7 +523,8 @@ def main(argv: list[str] | None = None) -> int:
         "schema": SCHEMA,
         "device": named.name,
         "device_name": name,
-        "real_gpu": named is cuda() and "cupusim" not in name,
+        "real_gpu": named is cuda() and "cupusim" not in name.lower(),
+        "clock": "cuda events" if named is cuda() else "perf_counter",
         "passed": not failed,
         "versions": _versions(named),
         "memory_pool": _pool(named),

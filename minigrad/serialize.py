@@ -61,13 +61,14 @@ def write_atomically(path: str | os.PathLike, write: Any) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable where the system allows opening folders."""
+    """Make the rename itself durable where the system lets us: the new file stands either way."""
     if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def save(path: str | os.PathLike, arrays: Mapping[str, Any], meta: Any = None,

@@ -80,6 +80,7 @@ class Tiny:
     batch_size: int = 32
     lr: float = 1e-3
     pooled: bool = True
+    scheduled: bool = True  # the rate of G decays
     mood: Mood = Mood.CALM
     delay: float = 0.0  # seconds that a step waits
     nan_at: int = 0  # the step whose loss is NaN; 0: none
@@ -102,7 +103,8 @@ class Tiny:
         return cls(data_shape=data.shape, width=24)
 
     def set_total_steps(self, steps: int) -> None:
-        self.decay = LinearDecay(self.opt_G, start=steps // 2, total=max(steps, 1))
+        if self.scheduled:
+            self.decay = LinearDecay(self.opt_G, start=steps // 2, total=steps)
 
     def train_step(self, batches: Iterator[Tensor]) -> dict[str, Tensor]:
         time.sleep(self.delay)
@@ -113,7 +115,8 @@ class Tiny:
         g_loss = self.loss.g_loss(fake=fake)
         self.opt_G.minimize(g_loss)
         self.ema.update()
-        self.decay.step()
+        if self.scheduled:
+            self.decay.step()
         step = self.opt_G.t
         if step == self.nan_at:
             g_loss = g_loss * float("nan")

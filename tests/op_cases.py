@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+import hypothesis
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import scipy.special
@@ -49,7 +50,7 @@ class Case:
     name: str
     make: Callable[[Draw], Trial]
     wrong: tuple[Wrong, ...]
-    examples: int = field(default=12)
+    examples: int
 
     @property
     def id(self) -> str:
@@ -78,7 +79,7 @@ class Draw:
         return self.draw(hnp.mutually_broadcastable_shapes(
             num_shapes=count, min_dims=0, max_dims=3, min_side=0, max_side=3)).input_shapes
 
-    def axes(self, ndim: int) -> None | int | tuple[int, ...]:
+    def axes(self, ndim: int) -> int | tuple[int, ...] | None:
         """None, one axis or several distinct ones, counted from either end."""
         kind = self.pick("none", "one", "several") if ndim else self.pick("none", "several")
         if kind == "none":
@@ -110,7 +111,7 @@ class Draw:
 CASES: list[Case] = []
 
 
-def case(name: str, *wrong: Wrong, examples: int = 12) -> Callable:
+def case(name: str, *wrong: Wrong, examples: int = 20) -> Callable:
     """Register the decorated maker of Trials under the name of the op."""
 
     def register(make: Callable[[Draw], Trial]) -> Callable[[Draw], Trial]:
@@ -124,7 +125,7 @@ def ones(*shape: int, dtype: str = "float32") -> Tensor:
     return constant(np.ones(shape, dtype=dtype))
 
 
-# ------------------------------------------------------------------------------------ elementwise
+# ---------------------------------------------------------------------------- elementwise
 
 
 def smooth(function: Callable, oracle: Callable, draw: Callable) -> Callable[[Draw], Trial]:
@@ -211,7 +212,7 @@ def broadcast(name: str, oracle: Callable, first: Callable, second: Callable) ->
 
     case(name, does_not_fit(name, op), mixed_floats(name, op),
          Wrong(lambda: getattr(ops, name)(np.ones(2), ones(2)), TypeError, f"{op}: wants Tensors"),
-         examples=20)(binary)
+         examples=30)(binary)
 
 
 broadcast("add", np.add, Draw.normal, Draw.normal)
@@ -286,7 +287,7 @@ def whole_power_of_negatives(d: Draw) -> Trial:
                  lambda a: np.float_power(a, exponent))
 
 
-# ------------------------------------------------------------------------------------- reductions
+# ----------------------------------------------------------------------------- reductions
 
 
 def wrong_axes(name: str, op: str) -> tuple[Wrong, ...]:
@@ -308,7 +309,7 @@ def reduction(name: str, op: str, oracle: Callable, draw: Callable, empty: int) 
 
     nothing = () if empty == 0 else (
         Wrong(lambda: getattr(ops, name)(ones(2, 0), 1), ShapeError, op),)
-    case(name, *wrong_axes(name, op), *nothing, examples=20)(reduced)
+    case(name, *wrong_axes(name, op), *nothing, examples=30)(reduced)
 
 
 def scipy_logsumexp(a: Array, axis: Any, keepdims: bool) -> Array:
@@ -332,7 +333,7 @@ def logsoftmax(d: Draw) -> Trial:
                  lambda a: scipy.special.log_softmax(a, axis=-1) if a.size else a)
 
 
-# ------------------------------------------------------------------------------ order and shape
+# ---------------------------------------------------------------------- order and shape
 
 
 @case("transpose",
@@ -442,7 +443,7 @@ def undilate(d: Draw) -> Trial:
                  lambda a: a.reshape(n, dilation + 1, m)[:, 0])
 
 
-# -------------------------------------------------------------------------- many into one, and back
+# ------------------------------------------------------------------ many into one, and back
 
 
 @case("stack",
@@ -493,7 +494,7 @@ def make_tuple(d: Draw) -> Trial:
 
 
 @case("tuple_get_item",
-      Wrong(lambda: ops.tuple_get_item(ops.split(ones(2, 3)), 2), IndexError, "TupleGetItem: index"),
+      Wrong(lambda: ops.tuple_get_item(ops.split(ones(2, 3)), 2), IndexError, "TupleGetItem: ind"),
       Wrong(lambda: ops.split(ones(2, 3))[-3], IndexError, "TupleGetItem: index"))
 def tuple_get_item(d: Draw) -> Trial:
     n = d.int(1, 3)
@@ -508,7 +509,7 @@ def item_of_made_tuple(d: Draw) -> Trial:
                  [d.normal((2,)), d.normal((3,))], lambda a, b: b)
 
 
-# ------------------------------------------------------------------------------------------ index
+# ---------------------------------------------------------------------------------- index
 
 
 @case("getitem",
@@ -521,7 +522,7 @@ def item_of_made_tuple(d: Draw) -> Trial:
       Wrong(lambda: ones(2, 3)[True], IndexError, "single bool"),
       Wrong(lambda: ones(2, 3)[np.ones(3, bool)], IndexError, "a mask of shape (3,)"),
       Wrong(lambda: ones(2, 3)[np.ones((2, 3, 1), bool)], IndexError, "a mask of shape (2, 3, 1)"),
-      Wrong(lambda: ones(2, 3)[..., np.ones(2, bool)], IndexError, "a mask of shape (2,) at axis 1"))
+      Wrong(lambda: ones(2, 3)[..., np.ones(2, bool)], IndexError, "mask of shape (2,) at axis 1"))
 def basic_index(d: Draw) -> Trial:
     shape = d.shape()
     index = d.draw(hnp.basic_indices(shape, allow_newaxis=True, allow_ellipsis=True, max_dims=5))
@@ -579,7 +580,7 @@ def embedding(d: Draw) -> Trial:
                  lambda w: (np.arange(words) == index[..., None]).astype(float) @ w)
 
 
-# ---------------------------------------------------------------------------------------- products
+# -------------------------------------------------------------------------------- products
 
 
 @case("matmul",
@@ -588,7 +589,7 @@ def embedding(d: Draw) -> Trial:
       Wrong(lambda: ops.matmul(ones(2, 1, 3), ones(4, 3, 1)), ShapeError, "MatMul (batch axes)"),
       Wrong(lambda: ones(2, 2) @ np.ones((2, 2)), TypeError, "MatMul: wants Tensors"),
       Wrong(lambda: ops.matmul(ones(2, 3), ones(3, 2, dtype="float64")), DTypeError, "MatMul: op"),
-      examples=20)
+      examples=30)
 def matmul(d: Draw) -> Trial:
     a, b = d.draw(hnp.mutually_broadcastable_shapes(
         signature="(m,k),(k,n)->(m,n)", max_dims=2, min_side=0, max_side=3)).input_shapes
@@ -603,9 +604,9 @@ def matmul(d: Draw) -> Trial:
       Wrong(lambda: ops.linear(ones(2, 3), ones(3, 4), ones(2, 4)), ShapeError, "Linear: bias"),
       Wrong(lambda: ops.linear(ones(2, 3), ones(3, 4, dtype="float64")), DTypeError, "Linear: ope"),
       Wrong(lambda: ops.linear(ones(2, 3), ones(3, 4), ones(4, dtype="float64")), DTypeError,
-            "Linear: operands"), examples=20)
+            "Linear: operands"), examples=40)
 def linear(d: Draw) -> Trial:
-    lead, n, m = d.shape((0, 2)), d.int(0, 3), d.int(0, 3)
+    lead, n, m = d.pick((), (3,), (0,), (2, 2), (2, 0), (1,)), d.int(0, 3), d.int(0, 3)
     arrays = [d.normal((*lead, n)), d.normal((n, m))]
     bias = d.pick(None, (m,), (1, m))
     if bias is not None:
@@ -618,7 +619,19 @@ def linear(d: Draw) -> Trial:
     return Trial(ops.linear, arrays, oracle)
 
 
-# ------------------------------------------------------------------------------------------ windows
+@case("linear",
+      Wrong(lambda: ops.linear(ones(2, 3), ones(3, 2), slope=1.5), ValueError, "linear: slope"),
+      Wrong(lambda: ops.linear(ones(2, 3), ones(2, 3), slope=0.2), ShapeError, "Linear: wants"))
+def linear_with_slope(d: Draw) -> Trial:
+    plain, slope = linear(d), d.pick(0, 0.2, 0.0, 1)
+    before = plain.oracle(*plain.inputs)
+    hypothesis.assume((np.abs(before) > 1e-3).all())
+    return Trial(lambda *a: ops.linear(*a[:2], a[2] if len(a) > 2 else None, slope=slope),
+                 plain.inputs,
+                 lambda *a: np.where(plain.oracle(*a) > 0, 1.0, slope) * plain.oracle(*a))
+
+
+# ---------------------------------------------------------------------------------- windows
 
 
 def pool_oracle(a: Array, kernel: Any, stride: Any, reduce: Callable) -> Array:
@@ -715,7 +728,7 @@ def pixel_shuffle(d: Draw) -> Trial:
     return Trial(lambda a: ops.pixel_shuffle(a, f), [d.normal((n, c * f * f, h, w))], oracle)
 
 
-# ------------------------------------------------------------------------------------------ losses
+# ---------------------------------------------------------------------------------- losses
 
 
 @case("softmax_loss",

@@ -18,6 +18,7 @@ from gans import results
 from gans.models import MODELS, ModelError, model_class, settings_from_json, summary
 from gans.results import Job, ResultsError
 from gans.trainer import RunConfig
+from minigrad import __main__ as engine
 from minigrad.data import load as load_set
 from minigrad.data import write_idx
 from minigrad.kernels import parallel
@@ -192,25 +193,27 @@ def test_a_run_is_a_folder(runs):
                 image.verify()
     with Image.open(runs["digits"] / "samples" / "step_000020.png") as image:
         size = image.size
-    assert size == (3 * (8 * 29 + 1),) * 2  # 8 x 8 digits of 28 pixels, three times as large
+    assert size == (2 * (10 * 29 + 1),) * 2  # 10 x 10 digits of 28 pixels, twice as large
     header = (runs["digits"] / "log.csv").read_text().splitlines()[0]
     assert header == "step,d_loss,g_loss,d_real,d_fake,spread,score,seconds,ms_per_step"
 
 
 def test_the_end_of_training(capsys):
-    assert gans("train", "tiny", "--data", "digits", "--steps", "12", "--lr", "0.01") == 0
+    assert gans("train", "tiny", "--data", "digits", "--steps", "12", "--lr", "0.01",
+                "--report-every", "12") == 0
     text = capsys.readouterr()
     run = "runs/tiny-digits-seed0"
     for part in ("classifier score", "real data", "floor", f"{run}/samples/step_000012.png",
                  f"{run}/curves.png", f"gans sample {run}", f"gans evaluate {run}",
-                 "--data digits --steps 12", "--lr 0.01"):
+                 "--data digits --steps 12 --report-every 12", "--lr 0.01"):
         assert part in text.out, part
     assert f"run: {run}" in text.err
 
 
 def test_progress_shows_time_left_answers_and_metric():
     child = subprocess.run(
-        command("train", "tiny", "--data", "ring8", "--steps", "30", "--threads", "1"),
+        command("train", "tiny", "--data", "ring8", "--steps", "30", "--threads", "1",
+                "--report-every", "30"),
         env=ENVIRONMENT, capture_output=True, text=True, check=True)
     bar = child.stderr.splitlines()[-1]
     assert re.search(r"30/30 \[\d+:\d+<\d+:\d+", bar)
@@ -248,7 +251,8 @@ def test_own_pictures(capsys):
     for i in range(40):
         pixels = draw.integers(0, 255, (20, 24, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(f"My Pictures/{i}.png")
-    words = ["train", "tiny", "--data", "My Pictures", "--size", "12", "--grey", "--steps", "4"]
+    words = ["train", "tiny", "--data", "My Pictures", "--size", "12", "--grey", "--steps", "4",
+             "--report-every", "4"]
     assert gans(*words) == 0
     text = capsys.readouterr()
     assert "note: only 40 pictures" in text.err
@@ -339,8 +343,8 @@ def test_results(checkout, capfd):
     assert "## Tiny on a toy" in page and "To reach: nothing much." in page
     assert "gans train tiny --data optdigits --budget 0.5s --seed 0 --threads 1" in page
     assert re.search(r"\| sharpness \| [\d.]+ ± [\d.e-]+ \| [\d.]+ \|  \|", page), page
-    assert "Seeds 0, 1:" in page and "(results/tiny-toy.png)" in page
-    assert Path("docs/results/tiny-toy.png").stat().st_size > 100
+    assert "Seeds 0, 1:" in page and "(results/tiny-toy-seed0.png)" in page
+    assert Path("docs/results/tiny-toy-seed0.png").stat().st_size > 100
     rows = Path("docs/results/tiny-toy.csv").read_text().splitlines()
     assert rows[0].startswith("seed,command,steps,seconds,threads,cores,versions,sharpness,")
     assert [row.split(",")[0] for row in rows[1:]] == ["0", "1"]
@@ -376,3 +380,30 @@ def test_jobs_can_be_run():
         assert job.model in MODELS
         command_line.open_data(job.data)
         assert len(job.seeds) == (3 if command_line._seconds(job.budget) >= 120 else 5)
+
+
+# -------------------------------------------------------------------------- python -m minigrad
+
+
+def test_minigrad_kernels(capsys):
+    assert engine.main(["kernels"]) == 0
+    text = capsys.readouterr().out
+    assert "in use: fast" in text and "softmax_loss_gradient" in text
+    with minigrad.reference_kernels():
+        engine.main(["kernels"])
+    assert "in use: reference" in capsys.readouterr().out
+
+
+def test_minigrad_selfcheck_is_reached(capsys):
+    with pytest.raises(SystemExit) as end:
+        engine.main(["selfcheck", "--help"])
+    assert end.value.code == 0
+    assert "--device" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["kernel"], ["kernels", "all"]])
+def test_minigrad_refuses(capsys, words):
+    with pytest.raises(SystemExit) as end:
+        engine.main(words)
+    assert end.value.code == 2
+    assert "usage: minigrad" in capsys.readouterr().err

@@ -89,6 +89,11 @@ def test_clouds(name):
     assert moved["two_sample"].value > 55
     wide = referee.evaluate(((good - toy.mean) * 2 + toy.mean).astype("f4"))
     assert 250 < wide["cov_error"].value < 350  # 4 S - S
+    line = np.linalg.eigh(toy.cov)[1][:, 1:]  # the long direction, and nothing across it
+    flat = referee.evaluate(((good - toy.mean) @ line @ line.T + toy.mean).astype("f4"))
+    assert flat["variance_error"].value > 95
+    if name == "gaussian":
+        assert flat["cov_error"].value < 15  # so the norm alone would not see it
 
 
 def test_other_images():

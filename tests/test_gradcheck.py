@@ -18,7 +18,7 @@ A, B, SQUARE, OTHER = normal(5, 4), normal(5, 4, seed=1), normal(3, 3), normal(3
 POSITIVE = 0.5 + np.abs(A)
 
 
-# ------------------------------------------------------------------------------- the planted faults
+# ----------------------------------------------------------------------- the planted faults
 
 
 class UpstreamIgnored(TensorOp):
@@ -298,7 +298,7 @@ def caught(f, *inputs, **options) -> GradientError:
 
 @fault
 def test_planted_fault_is_named(op, inputs, cause, text, order):
-    error = caught(op, *inputs)
+    error = caught(type(op)(), *inputs)
     assert error.cause is cause, str(error)
     assert cause.value in str(error)
     assert type(op).__name__ in str(error)
@@ -309,16 +309,15 @@ def test_planted_fault_is_named(op, inputs, cause, text, order):
 
 @fault
 def test_fault_inside_a_composition_is_found_and_its_op_named(op, inputs, cause, text, order):
-    if cause is Cause.DOUBLED:
-        pytest.skip("keeps the first point's gradients: no two calls are alike")
+    op = type(op)()  # one of them keeps state
     shift = [Tensor(a, dtype="float64", requires_grad=False) * 0.1 for a in inputs]
 
     def composition(*xs):
         return ops.sigmoid(op(*[x + s * s * 0.01 for x, s in zip(xs, shift, strict=True)]) * 0.3)
 
     error = caught(composition, *inputs)
-    assert type(op).__name__ in str(error)
     assert error.cause is cause, str(error)
+    assert type(op).__name__ in str(error) or cause is Cause.DOUBLED
 
 
 @fault
@@ -358,7 +357,7 @@ def test_one_wrong_element_among_many_is_found():
     assert "1 of 20 elements differ; worst at (3, 2)" in str(error)
 
 
-# ------------------------------------------------------------------------------------ what is right
+# ---------------------------------------------------------------------------- what is right
 
 
 def penalty(x):
@@ -448,7 +447,7 @@ def test_large_and_small_gradients_are_held_to_the_same_standard():
     assert error.cause is Cause.FACTOR
 
 
-# ----------------------------------------------------------------------------- misuse and hard cases
+# --------------------------------------------------------------------- misuse and hard cases
 
 
 def test_misuse_is_refused():
@@ -527,7 +526,7 @@ def test_float64_broadcast_is_not_needed_twice():
     gradcheck(Sums(), A, B[:1])
 
 
-# -------------------------------------------------------------------------------------- likely_cause
+# ------------------------------------------------------------------------------ likely_cause
 
 
 @pytest.mark.parametrize(
@@ -559,4 +558,4 @@ def test_factors_are_named():
     assert "(2: counted 2 times)" in likely_cause(2 * A, A)[1]
     assert "1/2" in likely_cause(A / 2, A)[1]
     one = np.array([3.0])
-    assert likely_cause(one * 0.37, one)[0] is Cause.UNKNOWN  # one number is any multiple of another
+    assert likely_cause(one * 0.37, one)[0] is Cause.UNKNOWN  # any number is a multiple of any

@@ -24,7 +24,7 @@ def slopes(f, x, create_graph: bool = False) -> list[float]:
     return grad(y, t, constant(np.ones(y.shape)), create_graph).numpy().tolist()
 
 
-# -------------------------------------------------------------------------------------- huge logits
+# ------------------------------------------------------------------------------ huge logits
 
 
 @BOTH
@@ -121,7 +121,7 @@ def test_gelu_is_near_the_normal_distribution_function():
     assert np.abs(ops.gelu(Tensor(x, dtype="float64")).numpy() - exact).max() < 5e-4
 
 
-# -------------------------------------------------------------------------------------- ties and kinks
+# ------------------------------------------------------------------------------ ties and kinks
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
@@ -173,7 +173,7 @@ def test_derivatives_at_zero_exist_where_the_function_is_smooth():
         assert grad(g, x).item() == pytest.approx(second)
 
 
-# --------------------------------------------------------------------------------- sizes 0 and 1
+# ------------------------------------------------------------------------- sizes 0 and 1
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 3)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import json
 import os
 import signal
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from syntax import ROOT
 
@@ -78,6 +77,7 @@ def test_without_metadata(tmp_path):
     assert meta is None
 
 
+@settings(max_examples=40)
 @given(shape=st.lists(st.integers(0, 4), max_size=3), dtype=st.sampled_from("fdlbB?eH"),
        name=st.text(st.characters(codec="utf-8", exclude_characters="\0/\\:"), max_size=8),
        seed=st.integers(0, 99))
@@ -157,7 +157,7 @@ def small(tmp_path) -> Path:
 
 def test_cut_short_anywhere(small):
     whole = small.read_bytes()
-    for length in range(len(whole)):
+    for length in [*range(0, len(whole) - 60, 7), *range(len(whole) - 60, len(whole))]:
         small.write_bytes(whole[:length])
         with pytest.raises(CheckpointError, match=r"small\.npz: damaged"):
             load(small)
@@ -170,9 +170,9 @@ def test_any_byte_wrong(small, compress):
     save(small, want, meta, compress=compress)
     whole = small.read_bytes()
     found = 0
-    for position, change in itertools.product(range(len(whole)), (0x01, 0x80)):
+    for position in range(len(whole)):
         spoiled = bytearray(whole)
-        spoiled[position] ^= change
+        spoiled[position] ^= 1 << position % 8
         small.write_bytes(spoiled)
         try:
             got = load(small)
@@ -182,7 +182,7 @@ def test_any_byte_wrong(small, compress):
         else:
             check(got[0], want)
             assert got[1] == meta
-    assert found > len(whole)  # more than half of all changes
+    assert found > len(whole) // 2
 
 
 def test_pickles_are_not_read(tmp_path):
@@ -209,6 +209,16 @@ def test_metadata_that_is_no_json(tmp_path, meta):
     np.savez(tmp_path / "a.npz", __meta__=meta)
     with pytest.raises(CheckpointError, match="damaged"):
         load(tmp_path / "a.npz")
+
+
+def test_more_bytes_than_the_array_has(tmp_path):
+    save(tmp_path / "a.npz", {"x": np.ones(2)})
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        whole = archive.read("x.npy")
+    with zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
+        archive.writestr("x.npy", whole + b"!")
+    with pytest.raises(CheckpointError, match=r"x\.npy is longer than its array"):
+        load(tmp_path / "b.npz")
 
 
 def test_a_header_that_asks_for_too_much(tmp_path):
@@ -278,6 +288,18 @@ def test_an_error_at_the_last_moment(tmp_path, monkeypatch, call):
     monkeypatch.undo()
     assert names(tmp_path) == ["a.npz"]
     assert load(path)[1] == 1
+
+
+def test_a_folder_that_cannot_be_synced(tmp_path, monkeypatch):
+    """The new file stands by then: no error may say that it does not."""
+
+    def refuse(*args):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(serialize.os, "open", refuse)
+    save(tmp_path / "a.npz", ARRAYS, 3)
+    monkeypatch.undo()
+    assert load(tmp_path / "a.npz")[1] == 3
 
 
 def test_an_error_that_is_none_of_the_disk(tmp_path):

@@ -162,7 +162,8 @@ def test_another_models_state_is_refused(change, message):
 
 def test_settings_come_back_from_json():
     values = {"data_shape": (1, 8, 8), "width": 3, "batch_size": 4, "lr": 1e-3, "pooled": False,
-              "mood": kill_and_resume.Mood.WILD, "delay": 0.0, "nan_at": 0, "poison_at": 0}
+              "scheduled": True, "mood": kill_and_resume.Mood.WILD, "delay": 0.0, "nan_at": 0,
+              "poison_at": 0}
     plain = json.loads(json.dumps(settings_to_json(values)))
     assert plain["mood"] == "WILD"
     assert settings_from_json(Tiny, plain) == values
@@ -197,7 +198,7 @@ def test_resume_twice_from_within_a_row(peace, tmp_path, monkeypatch):
     # log_every is 10 from 100 steps on: rows of several steps, cut in the middle
     words = [*SHORT[:4], "--steps", "120", "--report-every", "40", "--threads", "1"]
     assert gans(*words, "--out", "whole") == 0
-    advance, stops = Trainer._advance, [13, 17, 58, 90]
+    advance, stops = Trainer._advance, [3, 13, 17, 58, 90]  # 3: no row yet
 
     def and_stop(self):
         advance(self)
@@ -244,7 +245,7 @@ def test_kill_minus_nine(tmp_path):
 
 
 def test_the_budget_is_its_steps_command(tmp_path, capsys):
-    assert gans("train", "tiny", "--data", "optdigits", "--budget", "1.5s", "--lr", "0.002") == 0
+    assert gans("train", "tiny", "--data", "optdigits", "--budget", "1s", "--lr", "0.002") == 0
     text = capsys.readouterr()
     line = [x for x in text.out.splitlines() if x.startswith("to repeat it exactly: ")][-1]
     words = line.removeprefix("to repeat it exactly: gans ").split()
@@ -296,7 +297,7 @@ def test_two_streams_have_two_orders(tmp_path):
     (["tiny", "--lr", "0.5"], "lr: the run has 0.001, given was 0.5"),
     (["tiny", "--mood", "WILD"], "Mood.CALM"),
     (["tiny", "--seed", "3"], "seed: the run has 0, given was 3"),
-    (["tiny", "--steps", "90"], "steps: the run has 60, given was 90"),
+    (["tiny", "--steps", "50"], "steps: the run has 60, given was 50"),
     (["tiny", "--data", "digits"], "name: the run has 'optdigits', given was 'digits'"),
     (["gan"], "model: the run has 'tiny', given was 'gan'"),
     (["tiny", "--report-every", "10"], "report_every: the run has 30, given was 10"),
@@ -350,6 +351,17 @@ def test_a_finished_run_stays_as_it_is(peace, capsys):
     assert gans("train", "tiny", "--resume", folder) == 0
     assert "is finished: all 60 steps" in capsys.readouterr().err
     assert same_runs(peace, folder) == []
+
+
+def test_a_run_may_be_given_more_steps(tmp_path, capsys):
+    # without a schedule nothing else changes
+    words = [*SHORT[:4], "--no-scheduled", "--threads", "1", "--report-every", "50", "--steps"]
+    assert gans(*words, "100", "--out", "short") == 0
+    assert gans("train", "tiny", "--resume", "short", "--steps", "150") == 0
+    assert "note: 150 steps, the run had 100;" in capsys.readouterr().err
+    assert gans(*words, "150", "--out", "long") == 0
+    assert same_runs(tmp_path / "short", tmp_path / "long") == []
+    assert RunConfig.load(tmp_path / "short") == RunConfig.load(tmp_path / "long")
 
 
 def damage(kind: str, folder: Path) -> None:

@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 
 from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp, constant
-from ..backend import Array, array_module
-from ..errors import DTypeError, ShapeError
+from ..backend import Array, array_module, device_of
+from ..errors import DeviceError, DTypeError, ShapeError
 from .broadcast import broadcast_shape, sum_to
 from .reduce import Axes, normalize_axes
 
@@ -237,6 +237,9 @@ def _same_arrays(name: str, arrays: Sequence[Array], skip_axis: int | None = Non
                              f"{x.shape}")
         if x.dtype != first.dtype:
             raise DTypeError(f"{name}: dtypes must be equal, got {first.dtype} and {x.dtype}")
+        if device_of(x) is not device_of(first):
+            raise DeviceError(f"{name}: tensors on {device_of(first)} and {device_of(x)}; move one "
+                              "with .to(device)")
 
 
 class Stack(TensorOp):
