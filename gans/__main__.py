@@ -282,15 +282,16 @@ def _resumed(folder: Path, config: RunConfig, cls: type, data: TrainingData, opt
     if options.budget is not None:
         raise UsageError(f"--budget: the run in {folder} has its {config.steps:,} steps fixed; "
                          "leave --budget out")
-    given = {"seed": options.seed, "steps": options.steps, "report_every": options.report_every,
-             "paper": options.paper or None}
+    longer = options.steps is not None and options.steps > config.steps
+    given = {"seed": options.seed, "steps": None if longer else options.steps,
+             "report_every": options.report_every, "paper": options.paper or None}
     if options.out is not None and options.out.resolve() != folder.resolve():
         given["out"] = str(options.out)
     config.refuse_other({
         **{name: (getattr(config, name, str(folder)), value)
            for name, value in given.items() if value is not None},
         **{name: (base[name], values[name]) for name in base}})
-    here = dataclasses.replace(config)
+    here = config
     now = RunConfig(config.model, {}, {}, 0, 1, 1, 1, 1)
     config.refuse_other({"device": (config.device, now.device), "dtype": (config.dtype, now.dtype)})
     if now.versions != config.versions:
@@ -302,14 +303,20 @@ def _resumed(folder: Path, config: RunConfig, cls: type, data: TrainingData, opt
         _say(f"note: {options.threads} threads, the run had {config.threads}: the last bits may "
              "differ from an uninterrupted run")
         here = dataclasses.replace(config, threads=options.threads)
-        here.save(folder)
     elif options.threads is None and config.threads > get_threads():
         raise ConfigError(f"threads: the run has {config.threads}, this machine {get_threads()}; "
                           f"to go on all the same, give --threads {get_threads()} (or "
                           f"{config.threads}, which is exact but slow)")
+    if longer:
+        _say(f"note: {options.steps:,} steps, the run had {config.steps:,}; schedules, if any, are "
+             "those of the new number")
+        command = config.command.replace(f"--steps {config.steps} ", f"--steps {options.steps} ")
+        here = dataclasses.replace(here, steps=options.steps, command=command)
     trainer = Trainer(models.build(cls, values, config.seed), data, judge(data), here, folder,
                       checkpoint_seconds=options.checkpoint_seconds)
     trainer.resume()
+    if here != config:
+        here.save(folder)
     if trainer.finished:
         _say(f"the run in {folder} is finished: all {config.steps:,} steps were done")
     else:

@@ -147,11 +147,15 @@ def _train(job: Job, seed: int, gans: Sequence[str]) -> None:
     if seed == job.seeds[0]:
         picture = sorted((folder / "samples").glob("step_*.png"))[-1]
         content = picture.read_bytes()
-        write_atomically(DOCS / "results" / f"{job.name}.png", lambda file: file.write(content))
+        write_atomically(_picture(job), lambda file: file.write(content))
 
 
 def _path(job: Job) -> Path:
     return DOCS / "results" / f"{job.name}.csv"
+
+
+def _picture(job: Job) -> Path:
+    return DOCS / "results" / f"{job.name}-seed{job.seeds[0]}.png"
 
 
 def _rows(job: Job) -> list[dict[str, str]]:
@@ -236,8 +240,9 @@ def _section(job: Job, rows: Sequence[Mapping[str, str]]) -> str:
     for name in names:
         cells = [_mean(rows, name), _mean(rows, f"{name} real"), _mean(rows, f"{name} floor")]
         lines.append(f"| {_LABELS.get(name, name)} | {' | '.join(cells)} |")
-    if (DOCS / "results" / f"{job.name}.png").exists():
-        lines += ["", f"![Samples of {job.title}, seed {job.seeds[0]}](results/{job.name}.png)"]
+    picture = _picture(job)
+    if picture.exists():
+        lines += ["", f"![Samples of {job.title}, seed {job.seeds[0]}](results/{picture.name})"]
     return "\n".join([*lines, ""])
 
 

@@ -28,8 +28,11 @@ State is found by looking at attributes (``named_state``): networks, optimizers,
 generators, and whatever has ``state_dict`` and ``load_state_dict``. Plain numbers and bare arrays
 that a model changes while training are not state, and would not be resumed.
 
-Leaves out: several processes or devices, keeping more than one checkpoint, early stopping, longer
-training of a finished run, and a lock against two processes that resume one run.
+A resumed run may be given more steps than it had. Its schedules then are those of the new number,
+so it equals a run that had that number from the start only if the model has no schedule.
+
+Leaves out: several processes or devices, keeping more than one checkpoint, early stopping, and a
+lock against two processes that resume one run.
 """
 
 from __future__ import annotations
@@ -101,7 +104,7 @@ REPORTS = 8  # of a run whose duration is not known
 LEAST_REPORTS = 4  # of a short run, if they do not take more than REPORT_SHARE
 REPORT_SHARE = 0.1  # of a budget goes at most into reports
 CHECKPOINT_SECONDS = 30.0
-GRID = 64  # samples in a picture
+GRID = 100  # samples in a picture, ten in a row
 TOY_GRID = 1000
 CHUNK = 250  # samples made at once
 CLOCKS = ("seconds", "ms_per_step")  # the columns that differ between two equal runs
@@ -447,8 +450,8 @@ def save_picture(path: Path, samples: np.ndarray, data_shape: Sequence[int],
     if len(data_shape) == 1:
         plots.save_scatter(path, samples, real, centres)
     else:
-        scale = max(1, 700 // (8 * (data_shape[-1] + 1)))
-        plots.save_grid(path, plots.to_images(samples), columns=8, scale=scale)
+        scale = max(1, 700 // (10 * (data_shape[-1] + 1)))
+        plots.save_grid(path, plots.to_images(samples), columns=10, scale=scale)
 
 
 # --------------------------------------------------------------------------------------- the loop
@@ -614,6 +617,8 @@ class Trainer:
         self.step += 1
         if not self._metrics:
             self._metrics = self._checked_names(result)
+            self._log = _Log(self.folder / "log.csv", self._columns())
+            self._log.start()
         elif list(result) != self._metrics:
             raise RunError(f"train_step returned {list(result)} at step {self.step}, before that "
                            f"{self._metrics}")
@@ -675,9 +680,6 @@ class Trainer:
 
     def _write(self, row: dict[str, float], bar: Any) -> None:
         """Put a row into the log, before the monitor and onto the progress bar."""
-        if self._log is None:
-            self._log = _Log(self.folder / "log.csv", self._columns())
-            self._log.start()
         watched = {name: row[name] for name in self._metrics}
         if "spread" in row:
             watched |= {"fake_spread": row["spread"], "real_spread": 1.0}
