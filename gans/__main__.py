@@ -87,7 +87,7 @@ class Train:
     resume: str | None = None
     """The folder of a run that shall go on."""
     threads: int | None = None
-    """Threads of kernels and BLAS (all cores)."""
+    """Threads of BLAS (what suits the model)."""
     out: Path | None = None
     """Folder of the run, which must not exist (runs/MODEL-DATA-seedSEED)."""
     paper: bool = False
@@ -239,7 +239,8 @@ def _started(cls: type, data: TrainingData, options: Train, base: Mapping[str, A
     if tuple(values["data_shape"]) != data.shape:
         raise UsageError(f"--data-shape {values['data_shape']}: the data have shape {data.shape}")
     seed = options.seed or 0
-    threads = get_threads() if options.threads is None else options.threads
+    usual = getattr(cls, "default_threads", get_threads())
+    threads = min(usual, get_threads()) if options.threads is None else options.threads
     steps = 1 if options.steps is None else options.steps
     period = report_period(max(1, steps)) if options.report_every is None else options.report_every
     config = RunConfig(cls.name, models.settings_to_json(values), data.describe(), seed, steps,

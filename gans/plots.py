@@ -322,7 +322,7 @@ def _draw_metric(
         zorder=3,
     )
     if floor is not None:
-        _draw_reference(axes, floor, f"floor of a perfect generator: {floor:.3g}")
+        _draw_reference(axes, floor, f"real data: {floor:.3g}")
     axes.set_ylabel(name)
 
 

@@ -80,8 +80,6 @@ JOBS: dict[str, Job] = {job.name: job for job in (
     Job("gan-gaussian", "GAN on the lecture's Gaussian", "gan", "gaussian", "20s", _FIVE,
         aim="mean within 0.3, covariance within 25 %"),
     Job("gan-ring8", "GAN on a ring of 8", "gan", "ring8", "60s", _FIVE),
-    Job("gan-grid25", "GAN on a grid of 25", "gan", "grid25", "60s", _FIVE),
-    Job("gan-swissroll", "GAN on a swiss roll", "gan", "swissroll", "60s", _FIVE),
 )}
 
 

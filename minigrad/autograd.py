@@ -678,7 +678,7 @@ def _accumulate(order: list, grads: dict, keep: set, needed: set | None) -> None
         for x, piece, is_wanted in zip(node.inputs, pieces, wanted):  # noqa: B905 - lean
             if is_wanted and piece is not None:
                 known = grads.get(id(x))
-                grads[id(x)] = piece if known is None else known + piece
+                grads[id(x)] = piece if known is None else _plus(known, piece)
 
 
 def grad(
@@ -807,6 +807,13 @@ def _refuse_stale(node: Value) -> None:
                 raise VersionError(_stale(op, f"input {i}, a {_describe(x)},"))
     if op.reads_output and node._cell is not None and node._cell[0] > node._clock:
         raise VersionError(_stale(op, f"the output, a {_describe(node)},"))
+
+
+def _plus(known: Value, piece: Value) -> Value:
+    """The sum of two gradients; no op object is made while nothing is recorded."""
+    if _state.recording or known.__class__ is TensorTuple or not known.shape:
+        return known + piece
+    return constant(known.cached_data + piece.cached_data)
 
 
 def _wrong_count(node: Value, pieces: tuple) -> ShapeError:

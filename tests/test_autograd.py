@@ -256,7 +256,9 @@ def products(monkeypatch):
 
         def linear_gradient(x, weight, out_grad, wanted, original=original):
             seen.append(("linear_gradient", (*wanted, False)[:3]))
-            return original(x, weight, out_grad, wanted)
+            pieces = original(x, weight, out_grad, wanted)
+            assert [piece is not None for piece in pieces] == [*map(bool, wanted)]
+            return pieces
 
         monkeypatch.setattr(module, "linear_gradient", linear_gradient)
     return seen

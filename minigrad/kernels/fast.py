@@ -59,17 +59,22 @@ def linear_gradient(
 
 
 def softmax_loss(logits: Array, labels: Array) -> tuple[Array, Array]:
-    """As ``reference.softmax_loss``, with one exponential per logit; sums are products."""
+    """As ``reference.softmax_loss``, with one exponential per logit.
+
+    It works on a transposed copy (k, n): rows of a few classes would be slow to loop over. Sums are
+    products with ones.
+    """
     xp = array_module(logits)
     n, k = logits.shape
-    softmax = logits - logits.max(axis=1, keepdims=True)
-    chosen = softmax[_counting(xp, n), labels]
+    softmax = logits.T.copy()
+    softmax -= softmax.max(axis=0)
+    chosen = softmax[labels, _counting(xp, n)]
     xp.exp(softmax, out=softmax)
-    total = softmax @ _ones(xp, k, 1, logits.dtype)
+    total = _ones(xp, 1, k, logits.dtype) @ softmax
     softmax /= total
-    loss = xp.log(total)
-    loss -= chosen.reshape(n, 1)
-    return (_ones(xp, 1, n, logits.dtype) @ loss)[0, 0] * (1.0 / n), softmax
+    xp.log(total, out=total)
+    total -= chosen
+    return (total @ _ones(xp, n, 1, logits.dtype))[0, 0] * (1.0 / n), softmax.T
 
 
 def softmax_loss_gradient(softmax: Array, labels: Array, out_grad: Array) -> Array:

@@ -83,18 +83,19 @@ def softmax_loss(logits: Tensor, labels: Any) -> Tensor:
         If the shapes do not fit, a label is no whole number, or it is not in 0..k-1.
     """
     labels = to_numpy(labels.cached_data if isinstance(labels, Tensor) else labels)
-    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-        raise ShapeError(f"SoftmaxLoss: wants logits (n, k) and labels (n,), got {logits.shape} "
-                         f"and {labels.shape}")
-    if logits.dtype.kind != "f":
-        raise DTypeError(f"SoftmaxLoss: logits must be floats, got {logits.dtype}")
-    if 0 in logits.shape:
-        raise ShapeError(f"SoftmaxLoss: nothing to average in logits of shape {logits.shape}")
+    shape, dtype = logits.shape, logits.dtype
+    if len(shape) != 2 or labels.shape != shape[:1]:
+        raise ShapeError(f"SoftmaxLoss: wants logits (n, k) and labels (n,), got {shape} and "
+                         f"{labels.shape}")
+    if dtype.kind != "f":
+        raise DTypeError(f"SoftmaxLoss: logits must be floats, got {dtype}")
+    if 0 in shape:
+        raise ShapeError(f"SoftmaxLoss: nothing to average in logits of shape {shape}")
     whole = labels.astype("int64")  # copies: the caller may write to theirs
     if labels.dtype.kind == "f" and not (whole == labels).all():
         raise DTypeError("SoftmaxLoss: labels must be whole numbers")
-    if whole.view("uint64").max() >= logits.shape[1]:  # a negative label looks huge: one pass
-        raise IndexError(f"SoftmaxLoss: labels must lie in 0..{logits.shape[1] - 1}, got "
+    if whole.view("uint64").max() >= shape[1]:  # a negative label looks huge: one pass
+        raise IndexError(f"SoftmaxLoss: labels must lie in 0..{shape[1] - 1}, got "
                          f"{whole.min()} to {whole.max()}")
     return SoftmaxLoss(to_device(whole, logits.device))(logits)
 

@@ -73,15 +73,18 @@ class Linear(TensorOp):
     def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = node.inputs[:2]
         wanted = node.wanted
-        if self.slope is not None:
-            out_grad = masked(out_grad, slopes_of(node.cached_data, self.slope))
         a, w = x.cached_data, weight.cached_data
         if a.ndim == 2 and a.dtype is w.dtype and not is_recording():
-            pieces = kernels.active().linear_gradient(a, w, out_grad.cached_data, wanted)
+            g = out_grad.cached_data
+            if self.slope is not None:
+                g = g * slopes_of(node.cached_data, self.slope)
+            pieces = kernels.active().linear_gradient(a, w, g, wanted)
             grads = tuple([None if piece is None else constant(piece) for piece in pieces])
             if len(grads) == 3 and wanted[2] and node.inputs[2].ndim == 1:
                 return grads[0], grads[1], grads[2].reshape(-1)
             return grads
+        if self.slope is not None:
+            out_grad = masked(out_grad, slopes_of(node.cached_data, self.slope))
         grad_x = matmul(_rows(out_grad), transpose(weight)) if wanted[0] else None
         grad_weight = matmul(transpose(_rows(x)), _rows(out_grad)) if wanted[1] else None
         if grad_x is not None and grad_x.shape != x.shape:
