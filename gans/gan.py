@@ -1,6 +1,6 @@
 """GAN: Goodfellow et al. 2014, "Generative adversarial nets", with fully connected networks.
 
-Algorithm 1 of the paper, with k discriminator steps to one generator step:
+Algorithm 1 of the paper, with k discriminator steps to one generator step::
 
     repeat
         repeat k times
@@ -93,8 +93,8 @@ class GAN:
 
     name = "gan"
     default_budget = 180.0  # seconds of training when neither --budget nor --steps is given
-    # Of BLAS. On two idle cores a second thread makes a step on digits a fifth shorter; when another
-    # program uses a core too, the threads wait for each other and the step takes ten times as long.
+    # Of BLAS. On two idle cores a second thread makes a step on digits a fifth shorter; if another
+    # program uses a core too, the two wait for each other and the step takes ten times as long.
     default_threads = 1
 
     def __post_init__(self) -> None:

@@ -296,6 +296,8 @@ def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
     features_a, features_b : array, (n, d) and (m, d)
         Features of one network for both sets; n and m at least 2d.
 
+    Notes
+    -----
     The trace of the root is the sum of the roots of the eigenvalues of S_a^(1/2) S_b S_a^(1/2),
     which is symmetric, so two `eigh` do it and nothing can turn complex. Raises ValueError for
     too few rows, different widths or NaN.
@@ -326,7 +328,13 @@ def whiten(reference: np.ndarray, *feature_sets: np.ndarray) -> list[np.ndarray]
     *feature_sets : array, (m, d)
         The sets to transform; the reference itself comes back only if it is listed.
 
-    Returns one float64 array per set. Raises ValueError for too few rows, different widths, NaN,
+    Returns
+    -------
+    One float64 array per set.
+
+    Notes
+    -----
+    Raises ValueError for too few rows, different widths, NaN,
     and for a reference in which some direction has no variance (a dead unit of the classifier, a
     feature given twice), since nothing says how far apart two values in it would be.
     """

@@ -40,8 +40,14 @@ def to_images(batch: np.ndarray) -> np.ndarray:
     batch : array, (n, c, h, w) with c = 1 or 3
         The inverse of `images / 127.5 - 1`; values beyond -1 and 1 are cut.
 
-    Returns (n, h, w) for one channel, (n, h, w, 3) for three. Raises ValueError for other shapes,
-    integers, or NaN.
+    Returns
+    -------
+    array, (n, h, w) for one channel, (n, h, w, 3) for three
+
+    Raises
+    ------
+    ValueError
+        For other shapes, integers, or NaN.
     """
     batch = np.asarray(batch)
     if batch.ndim != 4 or batch.shape[1] not in (1, 3):

@@ -228,10 +228,10 @@ def _section(job: Job, rows: Sequence[Mapping[str, str]]) -> str:
     seeds = ", ".join(row["seed"] for row in rows)
     missing = len(job.seeds) - len(rows)
     note = f" ({missing} of {len(job.seeds)} seeds are missing)" if missing > 0 else ""
-    cores = "/".join(sorted({row["cores"] for row in rows}))
+    cores, threads = ("/".join(sorted({row[key] for row in rows})) for key in ("cores", "threads"))
     lines += [f"Seeds {seeds}{note}: {_mean(rows, 'steps')} steps, {_mean(rows, 'seconds')} s on "
-              f"{cores} CPU cores. {rows[0]['versions']}. Exactly the run of seed "
-              f"{rows[0]['seed']}: `{rows[0]['command']}`", ""]
+              f"{cores} CPU cores, {threads} in use. {rows[0]['versions']}. Exactly the run "
+              f"of seed {rows[0]['seed']}: `{rows[0]['command']}`", ""]
     names = [key for key in rows[0] if key not in _FIXED
              and not key.endswith((" real", " floor"))]
     lines += ["| | samples | real | floor |", "|---|---:|---:|---:|"]
