@@ -124,14 +124,15 @@ class GAN:
         for; averaging G's weights removes the noise of so large a rate. The lecture's Gaussian has
         the lecture's linear generator and small discriminator; with the lecture's rate of 1e-2 and
         batch of 32 the generator flattens onto a line after some 3,000 steps, with a tenth of the
-        rate and batches of 128 it does not.
+        rate and batches of 128 it does not. On mixtures in the plane D learns five times as fast as
+        G: with equal rates of 1e-3 the generator collapses onto one mode of eight.
         """
         if data.name == "gaussian":
             return cls(data.shape, latent_dim=2, hidden_G=(), hidden_D=(20, 10), batch_size=128,
                        lr_G=1e-3, lr_D=1e-3, ema_decay=0.998)
         if len(data.shape) == 1:
-            return cls(data.shape, latent_dim=16, hidden_G=(128, 128), hidden_D=(128, 128, 128),
-                       batch_size=256, lr_G=1e-3, lr_D=1e-3, ema_decay=0.998)
+            return cls(data.shape, latent_dim=2, hidden_G=(128, 128), hidden_D=(128, 128),
+                       batch_size=256, lr_G=2e-4, lr_D=1e-3, ema_decay=0.998)
         return cls(data.shape, latent_dim=64, hidden_G=(256, 512), hidden_D=(512, 256),
                    batch_norm=True, batch_size=64, lr_G=1e-3, lr_D=1e-3, ema_decay=0.998)
 
