@@ -336,19 +336,18 @@ class EMA:
         self.decay, self.warmup, self.source = decay, warmup, module
         self.updates = Buffer(numpy.zeros((), dtype="int64"), device=cpu())
         self.module = copy.deepcopy(module).requires_grad_(False)
-        _settle(self.module.parameters())
+        self._targets, self._sources = self.module.parameters(), module.parameters()
+        _settle(self._targets)
 
     def update(self) -> None:
         """Move the average by (1 - decay) of the way to the module's weights."""
         self.updates.copy_(self.updates.cached_data + 1)
         t = int(self.updates.cached_data)
         decay = min(self.decay, (1 + t) / (10 + t)) if self.warmup else self.decay
-        targets = self.module.parameters()
-        sources = _settle(self.source.parameters())
-        average = targets[0].home.buffer
-        for values, own in _runs(sources, [True] * len(sources)):
-            average[own] += (1 - decay) * (values - average[own])
-        for p in targets:
+        average = self._targets[0].home.buffer
+        for values, own in _runs(_settle(self._sources), [True] * len(self._sources)):
+            kernels.active().ema(average[own], values, decay)
+        for p in self._targets:
             p.mark_written()
         for (_, mine), (_, theirs) in zip(self.module.named_buffers(),
                                           self.source.named_buffers(), strict=True):

@@ -81,6 +81,7 @@ KERNELS: dict[str, tuple[Callable[[], list[Any]], tuple[int, ...]]] = {
         numpy.ones((128, 1))], ()),
     "bce_with_logits_gradient": (lambda: [a * 10 for a in _numbers(0, (128, 1))] + [
         numpy.ones((128, 1)), numpy.asarray(0.7)], ()),
+    "ema": (lambda: [*_numbers(0, FLAT, FLAT), 0.9], (0,)),
     "sgd": (lambda: [*_numbers(0, FLAT, FLAT, FLAT), 0.1, 0.9, 0.01], (0, 2)),
     "adam": (lambda: [*_numbers(0, FLAT, FLAT, FLAT), *map(abs, _numbers(1, FLAT)), 7, 2e-4, 0.5,
                       0.999, 1e-8, 0.01], (0, 2, 3)),

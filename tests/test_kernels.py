@@ -141,6 +141,7 @@ UPDATES = {
                                       0.01),
     "adam beta1 0": lambda k, a: k.adam(a["p"], a["g"], a["m"], a["v"], 1000, 0.01, 0.0, 0.9,
                                         1e-8, 0.0),
+    "ema": lambda k, a: k.ema(a["p"], a["g"], 0.9),
     "rmsprop": lambda k, a: k.rmsprop(a["p"], a["g"], a["v"], 0.01, 0.9, 1e-8, 0.0),
     "rmsprop decay": lambda k, a: k.rmsprop(a["p"], a["g"], a["v"], 0.01, 0.9, 1e-8, 0.01),
 }

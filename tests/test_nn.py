@@ -581,3 +581,21 @@ def test_linear(n, inputs, outputs, bias, lead, seed):
     if bias:
         assert layer.bias.grad.shape == (1, outputs)
         np.testing.assert_allclose(layer.bias.grad.numpy()[0], ups.sum(0), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.LeakyReLU(0.2)], ids=["relu", "leaky"])
+def test_sequential_joins_linear_and_activation_on_the_fast_kernels_only(activation):
+    """The joined operation gives equal values and gradients; students' kernels run layer by layer."""
+    net = nn.Sequential(nn.Linear(5, 4), activation, nn.Linear(4, 3), activation)
+    x = Tensor(np.random.default_rng(0).standard_normal((6, 5)).astype("float32"))
+    joined = net(x)
+    with ndl.reference_kernels():
+        apart = net(x)
+    assert type(joined.op).__name__ == "Linear"
+    assert type(apart.op).__name__ == type(activation).__name__
+    np.testing.assert_allclose(joined.numpy(), apart.numpy(), rtol=1e-6, atol=1e-7)
+    upstream = Tensor(np.random.default_rng(1).standard_normal((6, 3)).astype("float32"))
+    leaves = [x, *net.parameters()]
+    for g, h in zip(ndl.grad(joined, leaves, upstream), ndl.grad(apart, leaves, upstream),
+                    strict=True):
+        np.testing.assert_allclose(g.numpy(), h.numpy(), rtol=1e-5, atol=1e-6)

@@ -22,6 +22,7 @@ __all__ = [
     "adam",
     "bce_with_logits",
     "bce_with_logits_gradient",
+    "ema",
     "linear_gradient",
     "rmsprop",
     "sgd",
@@ -167,3 +168,14 @@ def adam(
         xp.divide(ms, w, out=w)
         w *= step
         ps -= w
+
+
+def ema(average: Array, values: Array, decay: float) -> None:
+    """As ``reference.ema``; one-dimensional arrays."""
+    xp = array_module(average)
+    for s in _blocks(xp, average.size):
+        mine = average[s]
+        w = workspace(xp, "optimizer", mine.size, average.dtype)
+        xp.subtract(values[s], mine, out=w)
+        w *= 1 - decay
+        mine += w

@@ -15,6 +15,7 @@ __all__ = [
     "adam",
     "bce_with_logits",
     "bce_with_logits_gradient",
+    "ema",
     "linear_gradient",
     "rmsprop",
     "sgd",
@@ -108,3 +109,8 @@ def rmsprop(
     g = g + weight_decay * p
     v[...] = alpha * v + (1 - alpha) * g * g
     p[...] = p - lr * g / (xp.sqrt(v) + eps)
+
+
+def ema(average: Array, values: Array, decay: float) -> None:
+    """One step, in place, of a moving average: average = decay average + (1 - decay) values."""
+    average[...] = decay * average + (1 - decay) * values

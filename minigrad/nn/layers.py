@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .. import init, ops
+from .. import init, kernels, ops
 from ..autograd import Tensor
 from ..backend import Device
 from ..errors import ShapeError
@@ -166,11 +166,17 @@ class Sequential(Module):
         return tuple(self.layers)
 
     def forward(self, x: Any) -> Any:
-        """Apply the layers; a Linear and the (leaky) ReLU after it run as one operation."""
+        """Apply the layers; a Linear and the (leaky) ReLU after it run as one operation.
+
+        On the reference kernels every layer runs by itself.
+        """
         layers, i = self.layers, 0
+        join = kernels.active() is kernels.fast
         while i < len(layers):
             layer = layers[i]
-            slope = _slope(layers[i + 1]) if type(layer) is Linear and i + 1 < len(layers) else None
+            slope = None
+            if join and type(layer) is Linear and i + 1 < len(layers):
+                slope = _slope(layers[i + 1])
             if slope is None:
                 x, i = layer(x), i + 1
             else:

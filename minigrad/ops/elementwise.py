@@ -24,8 +24,6 @@ __all__ = [
     "EWiseAbs",
     "EWiseAdd",
     "EWiseDiv",
-    "EWiseExp",
-    "EWiseLog",
     "EWiseMaximum",
     "EWiseMinimum",
     "EWiseMul",
@@ -484,8 +482,6 @@ _ADD, _SUB, _MUL, _DIV, _POW = EWiseAdd(), EWiseSub(), EWiseMul(), EWiseDiv(), E
 _MAXIMUM, _MINIMUM = EWiseMaximum(), EWiseMinimum()
 _NEGATE, _LOG, _EXP, _SQRT, _TANH = Negate(), Log(), Exp(), EWiseSqrt(), Tanh()
 _SIGMOID, _SOFTPLUS, _RELU, _ABS = Sigmoid(), Softplus(), ReLU(), EWiseAbs()
-
-EWiseLog, EWiseExp = Log, Exp
 
 
 def add(a: Tensor, b: Tensor) -> Tensor:
