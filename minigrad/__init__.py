@@ -4,7 +4,7 @@
 here; nothing is computed at import.
 """
 
-from . import autograd, backend, data, init, nn, ops, optim, random, serialize
+from . import autograd, backend, data, init, nn, ops, optim, random
 from .autograd import (
     Op,
     Tensor,
@@ -282,7 +282,6 @@ __all__ = [
     "reflection_pad",
     "relu",
     "reshape",
-    "serialize",
     "set_default_dtype",
     "set_threads",
     "sigmoid",

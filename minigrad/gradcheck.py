@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy
 
@@ -205,8 +204,7 @@ def likely_cause(
 # --------------------------------------------------------------------------------- the numbers
 
 
-@dataclass(frozen=True)
-class _Check:
+class _Check(NamedTuple):
     """One function at one point. ``order`` counts down: the second order is a check of its own."""
 
     f: Function
@@ -267,8 +265,8 @@ class _Check:
             found = grad(self.outputs(xs), [xs[i] for i in reached], ups, create_graph=True)
             return [g for g in found if g is not None]
 
-        return replace(self, f=gradient, arrays=self.arrays + cotangents, order=1, level=2,
-                       devices=self.devices + devices, ups=len(cotangents))
+        return self._replace(f=gradient, arrays=self.arrays + cotangents, order=1, level=2,
+                             devices=self.devices + devices, ups=len(cotangents))
 
     def tensors(self, arrays: Sequence[numpy.ndarray]) -> list[Tensor]:
         """New leaves with these values."""
@@ -547,7 +545,7 @@ class _Check:
                 continue
             arrays = [_host_array(x) for x in node.inputs]
             devices = [x.device for x in node.inputs]
-            alone = replace(self, f=node.op, arrays=arrays, devices=devices, name=_name(node.op))
+            alone = self._replace(f=node.op, arrays=arrays, devices=devices, name=_name(node.op))
             try:
                 alone.run()
             except GradientError as error:

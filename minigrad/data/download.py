@@ -8,11 +8,10 @@ Leaves out: data sets without a stable published checksum, and resuming a broken
 
 from __future__ import annotations
 
-import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from .errors import DataError
 from .idx import unpacked
@@ -20,8 +19,7 @@ from .idx import unpacked
 __all__ = ["DOWNLOADS", "IDXFiles", "data_folders", "fetch"]
 
 
-@dataclass(frozen=True)
-class IDXFiles:
+class IDXFiles(NamedTuple):
     """Where the four files of a set lie."""
 
     train_images: Path
@@ -30,15 +28,13 @@ class IDXFiles:
     test_labels: Path
 
 
-@dataclass(frozen=True)
-class _File:
+class _File(NamedTuple):
     name: str
     packed: str  # SHA-256 of the .gz file as published
     content: str  # SHA-256 of what is in it
 
 
-@dataclass(frozen=True)
-class _Set:
+class _Set(NamedTuple):
     mirrors: tuple[str, ...]  # tried in this order
     files: tuple[_File, _File, _File, _File]  # in the order of IDXFiles
 
@@ -139,7 +135,8 @@ def _local(name: str, file: _File, places: list[Path]) -> Path | None:
         for path in (place / name / file.name, place / name / file.name.removesuffix(".gz"),
                      place / file.name, place / file.name.removesuffix(".gz")):
             if path.is_file():
-                found = hashlib.sha256(unpacked(path)[0]).hexdigest()
+                sha256 = _pooch().hashes.ALGORITHMS_AVAILABLE["sha256"]
+                found = sha256(unpacked(path)[0]).hexdigest()
                 if found != file.content:
                     raise DataError(
                         f"{path}: not the published {file.name} of {name}: the SHA-256 of its "

@@ -7,9 +7,9 @@ Leaves out: everything that is not in the package; ``sources.open_dataset`` find
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,7 @@ EMBEDDED = ("digits", "optdigits", "emoji")
 _FILES = {"digits": "digits", "optdigits": "optdigits", "emoji": "emoji32", "emoji32": "emoji32"}
 
 
-@dataclass(frozen=True, eq=False)
-class LabelledImages:
+class LabelledImages(NamedTuple):
     """Grey images of digits, white on black; labels 0..9; ``maximum`` is the value of white."""
 
     name: str
@@ -34,8 +33,7 @@ class LabelledImages:
     test_labels: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class UnpairedImages:
+class UnpairedImages(NamedTuple):
     """Emoji in two styles, a and b: other emoji in each training set, the same ones in the tests.
 
     Labels and sublabels index ``categories`` and ``subcategories``; codes are code points.

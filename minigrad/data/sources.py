@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,7 @@ _EMOJI = {"emoji32": "emoji", "emoji": "emoji"}
 _PARTS = ("a", "b")  # the two sides of an unpaired set
 
 
-@dataclass(frozen=True, eq=False)
-class ImageArrays:
+class ImageArrays(NamedTuple):
     """Images with a name: uint8 (N, H, W) or (N, H, W, 3), labels of integers (N,) or None.
 
     ``label_names`` is empty where names are not known; ``notes`` are remarks for the user.
@@ -91,7 +90,7 @@ def open_dataset(
         files = fetch(name, folder)
         images, labels = ((files.train_images, files.train_labels) if train
                           else (files.test_images, files.test_labels))
-        return replace(_from_idx(images, labels), name=name)
+        return _from_idx(images, labels)._replace(name=name)
     if path.is_file():
         return _from_file(path, part, train)
     for place in (Path(), *places):
@@ -136,7 +135,8 @@ def _from_embedded(name: str, part: str, train: bool) -> ImageArrays:
             images = np.rint(images * (255 / data.maximum)).astype(np.uint8)
         return ImageArrays(name, images, data.train_labels if train else data.test_labels,
                            tuple("0123456789"))
-    return _from_arrays(vars(data), _EMOJI[name], part, train, f"{name}:{part}" if part else name)
+    spec = f"{name}:{part}" if part else name
+    return _from_arrays(data._asdict(), _EMOJI[name], part, train, spec)
 
 
 def _from_file(path: Path, part: str, train: bool) -> ImageArrays:
