@@ -123,8 +123,14 @@ def write(folder: Path, pages: dict[str, str]) -> None:
             page.write_text(text, encoding="utf-8")
 
 
+def skip_field_aliases(app, what, name, obj, skip, options):
+    """The fields of named tuples describe themselves as aliases of numbers, which says nothing."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field") else None
+
+
 def setup(app):
     """Write the generated pages before Sphinx looks for its sources."""
     app.connect("autodoc-process-docstring", escape_markup, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", skip_field_aliases)
     write(DOCS / "_generated", {"ops_table.md": ops_table() + "\n"})
     write(DOCS / "api", reference_pages())

@@ -1,10 +1,15 @@
 """minigrad: an educational autograd engine written from scratch in NumPy or CuPy.
 
 ``import minigrad as ndl`` and a program for the course's needle runs. The public names are gathered
-here; nothing is computed at import.
+here; nothing is computed at import. ``minigrad.data`` is there at once and runs on first use: its
+readers of files and pictures would make the import of an engine a tenth longer.
 """
 
-from . import autograd, backend, data, init, nn, ops, optim, random
+import importlib.util
+import sys
+from types import ModuleType
+
+from . import autograd, backend, init, nn, ops, optim, random
 from .autograd import (
     Op,
     Tensor,
@@ -145,6 +150,19 @@ from .ops import (
     windows,
 )
 from .random import manual_seed
+
+
+def _loaded_on_use(name: str) -> ModuleType:
+    """The module ``name``, whose code runs when it is first asked for something."""
+    spec = importlib.util.find_spec(name)
+    loader = importlib.util.LazyLoader(spec.loader)
+    spec.loader = loader
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+data = _loaded_on_use("minigrad.data")
 
 __version__ = "0.1.0"
 
