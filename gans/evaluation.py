@@ -40,6 +40,7 @@ from minigrad.data import (
     DataError,
     Dataset,
     ImageArrays,
+    UnknownDataError,
     open_dataset,
     to_tanh_range,
     to_uint8,
@@ -135,9 +136,7 @@ def open_data(spec: str, *, size: int = 32, grey: bool = False) -> TrainingData:
         return TrainingData(spec, spec, (2,), ArrayDataset((points,)), points, toy=toy)
     try:
         found = open_dataset(spec, size=size, grey=grey)
-    except DataError as error:
-        if "is neither a data set" not in str(error):
-            raise
+    except UnknownDataError:
         raise DataError(_unknown(spec)) from None
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: no such file") from None

@@ -225,20 +225,18 @@ class TensorOp(Op):
         out = _new(Tensor)
         out.cached_data = data
         out.grad = out._wanted = out._cell = None
+        recorded = False
         if _state.recording:
             for x in inputs:
                 if x.requires_grad:
-                    out.requires_grad = True
-                    out.op = self
-                    out.inputs = inputs
-                    out._clock = _state.clock
+                    recorded = True
                     break
-            else:
-                out.requires_grad = False
-                out.op = None
-                out.inputs = ()
+        out.requires_grad = recorded
+        if recorded:
+            out.op = self
+            out.inputs = inputs
+            out._clock = _state.clock
         else:
-            out.requires_grad = False
             out.op = None
             out.inputs = ()
         if self.returns_view and backend.shares_storage(data, arrays[0]):

@@ -171,6 +171,11 @@ def default_device() -> Device:
     return _DEVICES[name]
 
 
+def _is_cupy(x: Any) -> bool:
+    """Whether ``x`` is CuPy's, told by its type's name: CuPy need not be there."""
+    return type(x).__module__.partition(".")[0] == "cupy"
+
+
 def array_module(x: Array) -> ModuleType:
     """The library of an array: ``numpy`` for NumPy arrays and scalars, ``cupy`` for CuPy arrays.
 
@@ -181,16 +186,14 @@ def array_module(x: Array) -> ModuleType:
     """
     if type(x) is numpy.ndarray or isinstance(x, (numpy.ndarray, numpy.generic)):
         return numpy
-    if type(x).__module__.partition(".")[0] == "cupy":
+    if _is_cupy(x):
         return sys.modules["cupy"]
     raise DTypeError(f"array_module: want a NumPy or CuPy array, got {type(x).__name__}")
 
 
 def is_array(x: Any) -> bool:
     """Whether ``x`` is a NumPy or CuPy array (a NumPy scalar counts)."""
-    return isinstance(x, (numpy.ndarray, numpy.generic)) or (
-        type(x).__module__.partition(".")[0] == "cupy" and hasattr(x, "dtype")
-    )
+    return isinstance(x, (numpy.ndarray, numpy.generic)) or (_is_cupy(x) and hasattr(x, "dtype"))
 
 
 def device_of(x: Array) -> Device:
@@ -211,7 +214,7 @@ def to_numpy(x: Any) -> numpy.ndarray:
     """``x`` as a NumPy array on the host: the one way from a device back to the CPU."""
     if type(x) is numpy.ndarray:
         return x
-    return x.get() if type(x).__module__.partition(".")[0] == "cupy" else numpy.asarray(x)
+    return x.get() if _is_cupy(x) else numpy.asarray(x)
 
 
 def shares_storage(view: Array, array: Array) -> bool:

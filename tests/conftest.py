@@ -26,7 +26,13 @@ def fresh_engine() -> Iterator[None]:
     engine = sys.modules.get("minigrad")  # tests of the source do without it
     if engine is not None:
         engine.manual_seed(0)
+        threads = engine.kernels.parallel._threads
+        before = threads[:]
     yield
     if engine is not None:
         engine.set_default_dtype("float32")
         engine.course_mode(False)
+        if threads != before:
+            threads[:] = before
+            engine.set_threads(engine.get_threads())  # BLAS follows
+            threads[:] = before

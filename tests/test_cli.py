@@ -21,21 +21,15 @@ from gans.trainer import RunConfig
 from minigrad import __main__ as engine
 from minigrad.data import load as load_set
 from minigrad.data import write_idx
-from minigrad.kernels import parallel
 
 
 @pytest.fixture(autouse=True)
 def small_world(tmp_path, monkeypatch):
-    """The tiny model is known, the folder is empty, threads are set back."""
+    """The tiny model is known, and the folder is empty."""
     monkeypatch.setitem(MODELS, "tiny", Tiny)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MINIGRAD_DATA", raising=False)
     monkeypatch.setenv("COLUMNS", "100")
-    before = parallel._threads[:]
-    yield
-    if parallel._threads != before:
-        minigrad.set_threads(*before or [len(os.sched_getaffinity(0))])
-        parallel._threads[:] = before
 
 
 @pytest.fixture(scope="module")

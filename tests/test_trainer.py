@@ -35,7 +35,6 @@ from gans.trainer import (
     read_log,
     state_arrays,
 )
-from minigrad.kernels import parallel
 from minigrad.serialize import load
 
 SHORT = ["train", "tiny", "--data", "optdigits", "--steps", "60", "--report-every", "30",
@@ -44,15 +43,10 @@ SHORT = ["train", "tiny", "--data", "optdigits", "--steps", "60", "--report-ever
 
 @pytest.fixture(autouse=True)
 def small_world(tmp_path, monkeypatch):
-    """The tiny model is known, runs go into a folder of their own, threads are set back."""
+    """The tiny model is known, and runs go into a folder of their own."""
     monkeypatch.setitem(MODELS, "tiny", Tiny)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Trainer, "_draw_curves", lambda self: None)  # slow, and of no effect
-    before = parallel._threads[:]
-    yield
-    if parallel._threads != before:
-        minigrad.set_threads(*before or [len(os.sched_getaffinity(0))])
-        parallel._threads[:] = before
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from .cifar import CIFAR10Dataset
 from .dataset import ArrayDataset, DataLoader, Dataset, NDArrayDataset, Stream
 from .download import IDXFiles, fetch
 from .embedded import EMBEDDED, LabelledImages, UnpairedImages, load
-from .errors import DataError, UnsafePickleError
+from .errors import DataError, UnknownDataError, UnsafePickleError
 from .idx import read_idx, write_idx
 from .images import ImageFolder, contact_sheet
 from .mnist import MNISTDataset
@@ -32,6 +32,7 @@ __all__ = [
     "RandomFlipHorizontal",
     "Stream",
     "Transform",
+    "UnknownDataError",
     "UnpairedImages",
     "UnsafePickleError",
     "contact_sheet",

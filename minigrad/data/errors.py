@@ -3,11 +3,15 @@
 Leaves out: missing files, which are Python's own ``FileNotFoundError``.
 """
 
-__all__ = ["DataError", "UnsafePickleError"]
+__all__ = ["DataError", "UnknownDataError", "UnsafePickleError"]
 
 
 class DataError(ValueError):
     """Data is corrupt, incomplete or of another kind than was asked for."""
+
+
+class UnknownDataError(DataError):
+    """Nothing has the name or path that was asked for."""
 
 
 class UnsafePickleError(DataError):

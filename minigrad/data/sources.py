@@ -14,7 +14,7 @@ import numpy as np
 
 from .download import DOWNLOADS, data_folders, fetch
 from .embedded import EMBEDDED, LabelledImages, load
-from .errors import DataError
+from .errors import DataError, UnknownDataError
 from .idx import read_idx
 from .images import ImageFolder
 from .npz import read_npz
@@ -96,7 +96,7 @@ def open_dataset(
     for place in (Path(), *places):
         if name and not part and (place / name).is_dir():
             return _from_folder(place / name, train, pictures)
-    raise DataError(_unknown(text, name, folder))
+    raise UnknownDataError(_unknown(text, name, folder))
 
 
 def _unknown(text: str, name: str, folder: str | os.PathLike[str] | None) -> str:
