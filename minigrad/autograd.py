@@ -478,7 +478,7 @@ class Tensor(Value):
     def __deepcopy__(self, memo: dict) -> Tensor:
         """A leaf of the same class with its own copy of the values."""
         out = _new(type(self))
-        out.cached_data = self.cached_data.copy()
+        out.cached_data = self.cached_data.copy(order="K")  # weights keep their order in memory
         out.op, out.inputs, out.requires_grad = None, (), self.requires_grad
         out.grad = out._wanted = out._cell = None
         out._clock = _state.clock
@@ -517,7 +517,7 @@ class Tensor(Value):
         keep = {id(node) for node in order} if _state.course else set()
         with _Recording(create_graph):
             _accumulate(order, grads, keep, None)
-        handed_out = {id(seed.cached_data)}
+        handed_out = {id(_memory(seed.cached_data))}
         for node in order:
             g = grads.get(id(node))
             if g is not None and (_state.course or (node.op is None and node.requires_grad)):
@@ -728,7 +728,7 @@ def grad(
             seed = _seed("grad", y, up)
             grads[id(y)] = grads[id(y)] + seed if id(y) in grads else seed
         _accumulate(order, grads, targets, _on_path(order, targets))
-    handed_out = {id(up.cached_data) for up in ups if up is not None}
+    handed_out = {id(_memory(up.cached_data)) for up in ups if up is not None}
     found = [grads.get(id(x)) for x in ins]
     if not create_graph:
         found = [g if g is None else _own(g, handed_out) for g in found]
@@ -787,7 +787,7 @@ class _Copy(TensorOp):
     reads_inputs = reads_output = False
 
     def compute(self, a: Array) -> Array:
-        return a.copy()
+        return a.copy(order="K")
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         return out_grad
@@ -832,13 +832,20 @@ def _stale(op: Op, which: str) -> str:
     )
 
 
+def _memory(array: Array) -> Array:
+    """The array whose memory ``array`` shows."""
+    return array if array.base is None else array.base
+
+
 def _own(g: Tensor, handed_out: set[int]) -> Tensor:
-    """``g`` as a tensor whose array is its own: not a view, nor given to another tensor too."""
+    """``g`` as a tensor with memory of its own: not another tensor's, nor given out already."""
     array = g.cached_data
-    if array.base is None and id(array) not in handed_out and g._cell is None:
-        handed_out.add(id(array))
+    memory = _memory(array)
+    whole = memory is array or (memory.base is None and memory.size == array.size)
+    if whole and id(memory) not in handed_out and g._cell is None:
+        handed_out.add(id(memory))
         return g
-    return _COPY(g) if g.requires_grad else constant(array.copy())
+    return _COPY(g) if g.requires_grad else constant(array.copy(order="K"))
 
 
 def _checked_gradient(out_grad: Value, node: Value) -> tuple[Value | None, ...]:

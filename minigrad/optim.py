@@ -31,9 +31,19 @@ class _Home:
 
     __slots__ = ("buffer", "start", "stop", "view")
 
-    def __init__(self, buffer: Array, start: int, shape: tuple[int, ...], size: int) -> None:
-        self.buffer, self.start, self.stop = buffer, start, start + size
-        self.view = buffer[start:self.stop].reshape(shape)
+    def __init__(self, buffer: Array, start: int, like: Array) -> None:
+        self.buffer, self.start, self.stop = buffer, start, start + like.size
+        self.view = _laid_out(buffer[start:self.stop], like)
+
+
+def _laid_out(flat: Array, like: Array) -> Array:
+    """``flat`` seen in the shape of ``like``, with the axes in the order they have in its memory.
+
+    The weights of convolutions have their channels last in memory, and keep them there.
+    """
+    order = sorted(range(like.ndim), key=lambda axis: -like.strides[axis])
+    view = flat.reshape([like.shape[axis] for axis in order])
+    return view.transpose([order.index(axis) for axis in range(like.ndim)])
 
 
 def _settle(params: Sequence[Tensor]) -> list[_Home]:
@@ -47,7 +57,7 @@ def _settle(params: Sequence[Tensor]) -> list[_Home]:
         buffer = array_module(first).empty(sum(p.size for p in homeless), dtype=first.dtype)
         start = 0
         for p in homeless:
-            home = _Home(buffer, start, p.shape, p.size)
+            home = _Home(buffer, start, p.cached_data)
             home.view[...] = p.cached_data
             p.cached_data, p.home = home.view, home
             start = home.stop
@@ -123,7 +133,7 @@ class Optimizer:
         self._grad = xp.empty(size, dtype=first.dtype)
         self._grad_views, start = [], 0
         for p in self.params:
-            self._grad_views.append(self._grad[start:start + p.size].reshape(p.shape))
+            self._grad_views.append(_laid_out(self._grad[start:start + p.size], p.cached_data))
             start += p.size
         for moment in self.moments:
             setattr(self, moment, xp.zeros(size, dtype=first.dtype))

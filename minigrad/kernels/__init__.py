@@ -15,9 +15,9 @@ import os
 from contextlib import ContextDecorator
 from types import ModuleType
 
-from . import fast, reference
+from . import fast, reference, windows
 
-__all__ = ["active", "fast", "reference", "reference_kernels"]
+__all__ = ["active", "fast", "reference", "reference_kernels", "windows"]
 
 _chosen: list[ModuleType] = []
 

@@ -1,7 +1,8 @@
 """The fast kernels: the functions of ``kernels.reference``, with fewer passes over memory.
 
-They give the same values within rounding, in float32 and float64. On a CPU the optimizer updates
-run in blocks that stay in the cache, with one reused workspace; small arrays take one block.
+They give the same values within rounding, in float32 and float64. Convolution, batch
+normalisation and activations have files of their own. On a CPU the optimizer updates run in blocks
+that stay in the cache, with one reused workspace; small arrays take one block.
 
 Leaves out: kernels that are fast enough as they stand in ``reference``.
 """
@@ -15,14 +16,35 @@ from types import ModuleType
 from typing import Any
 
 from ..backend import Array, array_module, cpu
+from . import fused
+from .activation import leaky_relu, leaky_relu_gradient
+from .conv import (
+    conv2d,
+    conv2d_gradient,
+    conv2d_input_gradient,
+    conv2d_transform,
+    conv2d_weight_gradient,
+    conv_transpose2d_gradient,
+)
+from .norm import batch_norm, batch_norm_gradient
 from .parallel import workspace
 from .reference import rmsprop
 
 __all__ = [
     "adam",
+    "batch_norm",
+    "batch_norm_gradient",
     "bce_with_logits",
     "bce_with_logits_gradient",
+    "conv2d",
+    "conv2d_gradient",
+    "conv2d_input_gradient",
+    "conv2d_transform",
+    "conv2d_weight_gradient",
+    "conv_transpose2d_gradient",
     "ema",
+    "leaky_relu",
+    "leaky_relu_gradient",
     "linear_gradient",
     "rmsprop",
     "sgd",
@@ -90,6 +112,8 @@ def softmax_loss_gradient(softmax: Array, labels: Array, out_grad: Array) -> Arr
 
 def bce_with_logits(logits: Array, targets: Array) -> Array:
     """As ``reference.bce_with_logits``."""
+    if fused.runs(logits, targets):
+        return fused.bce_with_logits(logits, targets)
     xp = array_module(logits)
     loss = xp.exp(-xp.abs(logits))
     xp.log1p(loss, out=loss)
@@ -100,6 +124,8 @@ def bce_with_logits(logits: Array, targets: Array) -> Array:
 
 def bce_with_logits_gradient(logits: Array, targets: Array, out_grad: Array) -> Array:
     """As ``reference.bce_with_logits_gradient``, in one buffer."""
+    if fused.runs(logits, targets):
+        return fused.bce_with_logits_gradient(logits, targets, out_grad)
     xp = array_module(logits)
     g = 0.5 * logits
     xp.tanh(g, out=g)
@@ -147,6 +173,9 @@ def adam(
     xp = array_module(p)
     step = lr / (1 - beta1**t)
     scale = 1 / math.sqrt(1 - beta2**t)
+    if fused.runs(p):
+        fused.adam(p, g, m, v, step, scale, beta1, beta2, eps, weight_decay)
+        return
     for s in _blocks(xp, p.size):
         ps, gs, ms, vs = p[s], g[s], m[s], v[s]
         w = workspace(xp, "optimizer", ps.size, p.dtype)
@@ -172,6 +201,9 @@ def adam(
 
 def ema(average: Array, values: Array, decay: float) -> None:
     """As ``reference.ema``; one-dimensional arrays."""
+    if fused.runs(average):
+        fused.ema(average, values, decay)
+        return
     xp = array_module(average)
     for s in _blocks(xp, average.size):
         mine = average[s]

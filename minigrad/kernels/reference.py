@@ -2,7 +2,11 @@
 
 They are the oracle against which the fast paths are tested, and what runs in every homework.
 
-Leaves out: speed, and reuse of memory. Convolution and batch normalisation join them later.
+Images are (n, c, h, w) and the weights of a convolution (o, c, kh, kw). Strides and paddings are
+pairs. The three kernels of convolution are linear in each argument and closed: the gradients of
+each are the other two.
+
+Leaves out: speed, and reuse of memory.
 """
 
 from __future__ import annotations
@@ -10,12 +14,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..backend import Array, array_module
+from .windows import windows
 
 __all__ = [
     "adam",
+    "batch_norm",
+    "batch_norm_gradient",
     "bce_with_logits",
     "bce_with_logits_gradient",
+    "conv2d",
+    "conv2d_gradient",
+    "conv2d_input_gradient",
+    "conv2d_transform",
+    "conv2d_weight_gradient",
+    "conv_transpose2d_gradient",
     "ema",
+    "leaky_relu",
+    "leaky_relu_gradient",
     "linear_gradient",
     "rmsprop",
     "sgd",
@@ -37,6 +52,144 @@ def linear_gradient(
     if len(wanted) == 2:
         return grad_x, grad_weight
     return grad_x, grad_weight, out_grad.sum(axis=0, keepdims=True) if wanted[2] else None
+
+
+Pair = tuple[int, int]
+
+
+def _columns(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
+    """Every window of the zero-padded images as a row: (n, oh, ow, c, kh, kw), "im2col"."""
+    n, c, h, w = x.shape
+    ph, pw = padding
+    padded = array_module(x).zeros((n, c, h + 2 * ph, w + 2 * pw), dtype=x.dtype)
+    padded[:, :, ph:ph + h, pw:pw + w] = x
+    return windows(padded, kernel, stride, (2, 3)).transpose(0, 2, 3, 1, 4, 5)
+
+
+def conv2d(
+    x: Array, weight: Array, stride: Pair, padding: Pair, transformed: Array | None = None
+) -> Array:
+    """y[n, o, i, j] = sum over c, p, q of padded x[n, c, i sh + p, j sw + q] weight[o, c, p, q].
+
+    ``transformed``, here and below, is for the fast kernels; these have no use for it.
+    """
+    columns = _columns(x, weight.shape[2:], stride, padding)
+    n, oh, ow = columns.shape[:3]
+    y = columns.reshape(n * oh * ow, -1) @ weight.reshape(len(weight), -1).T
+    return y.reshape(n, oh, ow, len(weight)).transpose(0, 3, 1, 2)
+
+
+def conv2d_input_gradient(
+    out_grad: Array, weight: Array, stride: Pair, padding: Pair, size: Pair,
+    transformed: Array | None = None,
+) -> Array:
+    """The gradient of ``conv2d`` with respect to x, whose height and width are ``size``.
+
+    The matrix product backwards, then every window is added where it came from ("col2im"). As an
+    operation of its own this is the transposed convolution.
+    """
+    xp = array_module(out_grad)
+    n, o, oh, ow = out_grad.shape
+    c, kh, kw = weight.shape[1:]
+    (sh, sw), (ph, pw), (h, w) = stride, padding, size
+    rows = out_grad.transpose(0, 2, 3, 1).reshape(n * oh * ow, o)
+    columns = (rows @ weight.reshape(o, -1)).reshape(n, oh, ow, c, kh, kw)
+    padded = xp.zeros((n, h + 2 * ph, w + 2 * pw, c), dtype=out_grad.dtype)
+    for p in range(kh):  # the windows' elements at one offset never overlap
+        for q in range(kw):
+            padded[:, p:p + sh * oh:sh, q:q + sw * ow:sw] += columns[..., p, q]
+    return padded[:, ph:ph + h, pw:pw + w].transpose(0, 3, 1, 2)
+
+
+def conv2d_weight_gradient(
+    x: Array, out_grad: Array, stride: Pair, padding: Pair, kernel: Pair
+) -> Array:
+    """The gradient of ``conv2d`` with respect to the weight, (o, c, kh, kw)."""
+    columns = _columns(x, kernel, stride, padding)
+    n, o, oh, ow = out_grad.shape
+    columns = columns[:, :oh, :ow]
+    rows = out_grad.transpose(0, 2, 3, 1).reshape(n * oh * ow, o)
+    product = rows.T @ columns.reshape(n * oh * ow, -1)
+    return product.reshape(o, x.shape[1], *kernel)
+
+
+def conv2d_transform(
+    weight: Array, n: int, size: Pair, stride: Pair, padding: Pair
+) -> Array | None:
+    """What a convolution of n images makes of its weight, once for all its kernels: nothing."""
+    return None
+
+
+def conv2d_gradient(
+    x: Array, weight: Array, out_grad: Array, stride: Pair, padding: Pair, wanted: Sequence[bool],
+    transformed: Array | None = None,
+) -> tuple[Array | None, Array | None]:
+    """The gradients of ``conv2d`` with respect to x and the weight, None where not wanted."""
+    size, kernel = x.shape[2:], weight.shape[2:]
+    return (
+        conv2d_input_gradient(out_grad, weight, stride, padding, size) if wanted[0] else None,
+        conv2d_weight_gradient(x, out_grad, stride, padding, kernel) if wanted[1] else None,
+    )
+
+
+def conv_transpose2d_gradient(
+    x: Array, weight: Array, out_grad: Array, stride: Pair, padding: Pair, wanted: Sequence[bool],
+    transformed: Array | None = None,
+) -> tuple[Array | None, Array | None]:
+    """The gradients of ``conv2d_input_gradient`` with respect to its image and the weight."""
+    kernel = weight.shape[2:]
+    return (
+        conv2d(out_grad, weight, stride, padding) if wanted[0] else None,
+        conv2d_weight_gradient(out_grad, x, stride, padding, kernel) if wanted[1] else None,
+    )
+
+
+def _over(a: Array, ndim: int) -> Array:
+    """One number a channel, (c,), as (1, c, 1, ...): beside arrays of ``ndim`` axes."""
+    return a.reshape((1, len(a)) + (1,) * (ndim - 2))
+
+
+def batch_norm(
+    x: Array, gamma: Array, beta: Array, eps: float, slope: float | None
+) -> tuple[Array, Array, Array]:
+    """Each channel of x, (n, c, ...), normalised over all else, scaled by gamma, shifted by beta.
+
+    With a ``slope`` a leaky ReLU follows. Returns y and the biased mean and variance, (c,).
+    """
+    xp = array_module(x)
+    axes = (0, *range(2, x.ndim))
+    mean, var = x.mean(axis=axes), x.var(axis=axes)
+    normal = (x - _over(mean, x.ndim)) / xp.sqrt(_over(var, x.ndim) + eps)
+    y = _over(gamma, x.ndim) * normal + _over(beta, x.ndim)
+    return y if slope is None else xp.maximum(y, slope * y), mean, var
+
+
+def batch_norm_gradient(
+    x: Array, y: Array, gamma: Array, mean: Array, var: Array, out_grad: Array, eps: float,
+    slope: float | None,
+) -> tuple[Array, Array, Array]:
+    """The gradients of ``batch_norm``, whose output was y, with respect to x, gamma and beta."""
+    xp = array_module(x)
+    axes = (0, *range(2, x.ndim))
+    if slope is not None:
+        out_grad = xp.where(y > 0, out_grad, slope * out_grad)
+    scale = 1 / xp.sqrt(var + eps)
+    normal = (x - _over(mean, x.ndim)) * _over(scale, x.ndim)
+    grad_beta, grad_gamma = out_grad.sum(axis=axes), (out_grad * normal).sum(axis=axes)
+    share = len(gamma) / x.size  # one over the elements of a channel
+    pull = _over(grad_beta, x.ndim) + normal * _over(grad_gamma, x.ndim)
+    grad_x = _over(gamma * scale, x.ndim) * (out_grad - share * pull)
+    return grad_x, grad_gamma, grad_beta
+
+
+def leaky_relu(a: Array, slope: float, out: Array | None = None) -> Array:
+    """a where a > 0, else slope a; 0 <= slope <= 1. ``out`` may be a itself."""
+    return array_module(a).maximum(a, a * slope, out=out)
+
+
+def leaky_relu_gradient(out_grad: Array, a: Array, slope: float) -> Array:
+    """out_grad where a > 0, else slope out_grad; a may be the output as well as the input."""
+    return array_module(a).where(a > 0, out_grad, slope * out_grad)
 
 
 def softmax_loss(logits: Array, labels: Array) -> tuple[Array, Array]:

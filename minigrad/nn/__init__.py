@@ -1,8 +1,10 @@
 """Neural network modules: parameters, layers, normalisation and losses.
 
-Leaves out: convolutional layers, which come as a file of their own.
+Leaves out: recurrent and attention layers.
 """
 
+from .conv import Conv, Conv2d, ConvTranspose2d
+from .image_norm import GroupNorm, InstanceNorm2d, LayerNorm
 from .layers import (
     ELU,
     GELU,
@@ -22,27 +24,40 @@ from .layers import (
     Softplus,
     Tanh,
     Upsample,
+    UpsampleMode,
 )
 from .losses import BCELoss, BCEWithLogitsLoss, L1Loss, MSELoss, SoftmaxLoss
 from .module import Buffer, Module, Parameter, functional_call
-from .norm import BatchNorm1d, LayerNorm1d
+from .norm import BatchNorm1d, BatchNorm2d, LayerNorm1d
+from .pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from .spectral import SpectralNorm
 
 __all__ = [
     "ELU",
     "GELU",
+    "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
+    "BatchNorm2d",
     "Buffer",
+    "Conv",
+    "Conv2d",
+    "ConvTranspose2d",
     "Dropout",
     "Embedding",
     "Flatten",
+    "GlobalAvgPool2d",
+    "GroupNorm",
     "Identity",
+    "InstanceNorm2d",
     "L1Loss",
+    "LayerNorm",
     "LayerNorm1d",
     "LeakyReLU",
     "Linear",
     "MSELoss",
+    "MaxPool2d",
     "Module",
     "Parameter",
     "PixelShuffle",
@@ -54,7 +69,9 @@ __all__ = [
     "Sigmoid",
     "SoftmaxLoss",
     "Softplus",
+    "SpectralNorm",
     "Tanh",
     "Upsample",
+    "UpsampleMode",
     "functional_call",
 ]

@@ -5,6 +5,7 @@ Leaves out: convolutions (a file of their own), recurrent and attention layers.
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +14,9 @@ from .. import init, kernels, ops
 from ..autograd import Tensor
 from ..backend import Device
 from ..errors import ShapeError
+from .conv import Conv2d
 from .module import Module, Parameter
+from .norm import BatchNorm1d, BatchNorm2d
 
 __all__ = [
     "ELU",
@@ -34,6 +37,7 @@ __all__ = [
     "Softplus",
     "Tanh",
     "Upsample",
+    "UpsampleMode",
 ]
 
 
@@ -62,6 +66,10 @@ class Linear(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.linear(x, self.weight, self.bias)
+
+    def activated(self, x: Tensor, slope: float) -> Tensor:
+        """The layer with a leaky ReLU of that slope after it, as one operation."""
+        return ops.linear(x, self.weight, self.bias, slope)
 
     def extra_repr(self) -> str:
         bias = "" if self.bias is not None else ", bias=False"
@@ -175,12 +183,12 @@ class Sequential(Module):
         while i < len(layers):
             layer = layers[i]
             slope = None
-            if join and type(layer) is Linear and i + 1 < len(layers):
+            if join and type(layer) in _JOINED and i + 1 < len(layers):
                 slope = _slope(layers[i + 1])
             if slope is None:
                 x, i = layer(x), i + 1
             else:
-                x, i = ops.linear(x, layer.weight, layer.bias, slope), i + 2
+                x, i = layer.activated(x, slope), i + 2
         return x
 
     def __len__(self) -> int:
@@ -194,8 +202,11 @@ class Sequential(Module):
         return Sequential(*chosen) if isinstance(index, slice) else chosen
 
 
+_JOINED = (Linear, Conv2d, BatchNorm1d, BatchNorm2d)  # layers that can take an activation along
+
+
 def _slope(layer: Module) -> float | None:
-    """The slope of an activation that ``ops.linear`` can take along, else None."""
+    """The slope of an activation that a layer can take along, else None."""
     if type(layer) is ReLU:
         return 0.0
     if type(layer) is LeakyReLU and 0 <= layer.negative_slope <= 1:
@@ -247,17 +258,40 @@ class Embedding(Module):
         return f"{self.num_embeddings}, {self.embedding_dim}"
 
 
-class Upsample(Module):
-    """Nearest-neighbour upsampling of images (n, c, h, w) by a whole factor."""
+class UpsampleMode(enum.Enum):
+    """How ``Upsample`` fills in pixels."""
 
-    def __init__(self, scale_factor: int) -> None:
-        self.scale_factor = scale_factor
+    NEAREST = enum.auto()
+    BILINEAR = enum.auto()
+
+
+class Upsample(Module):
+    """Images (n, c, h, w) enlarged by a whole factor in both directions.
+
+    ``UpsampleMode.NEAREST`` repeats every pixel; ``UpsampleMode.BILINEAR`` interpolates between
+    the middles of pixels (PyTorch's ``align_corners=False``).
+
+    Raises
+    ------
+    TypeError
+        If ``mode`` is no UpsampleMode.
+    ShapeError
+        If the factor is no positive integer, or the input has not four axes.
+    """
+
+    def __init__(self, scale_factor: int, *, mode: UpsampleMode = UpsampleMode.NEAREST) -> None:
+        if not isinstance(mode, UpsampleMode):
+            raise TypeError(f"Upsample: mode must be UpsampleMode.NEAREST or "
+                            f"UpsampleMode.BILINEAR, got {mode!r}")
+        self.scale_factor, self.mode = scale_factor, mode
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.upsample(x, self.scale_factor)
+        nearest = self.mode is UpsampleMode.NEAREST
+        return (ops.upsample if nearest else ops.upsample_bilinear)(x, self.scale_factor)
 
     def extra_repr(self) -> str:
-        return str(self.scale_factor)
+        nearest = self.mode is UpsampleMode.NEAREST
+        return str(self.scale_factor) + ("" if nearest else f", mode={self.mode}")
 
 
 class PixelShuffle(Module):
@@ -274,14 +308,24 @@ class PixelShuffle(Module):
 
 
 class ReflectionPad2d(Module):
-    """Images continued by their mirror image on all four sides."""
+    """Images (n, c, h, w) continued by ``padding`` pixels of their mirror image on all four sides.
+
+    Raises
+    ------
+    ShapeError
+        If the padding is negative, the input has not four axes, or its height or width is not
+        greater than the padding: the border itself is not repeated.
+    """
 
     def __init__(self, padding: int) -> None:
+        if padding < 0:
+            raise ShapeError(f"ReflectionPad2d: padding must be at least 0, got {padding}")
         self.padding = padding
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim != 4:
-            raise ShapeError(f"ReflectionPad2d: wants (n, c, h, w), got shape {x.shape}")
+        if x.ndim != 4 or min(x.shape[2:]) <= self.padding:
+            raise ShapeError(f"ReflectionPad2d: wants (n, c, h, w) with h and w greater than the "
+                             f"padding {self.padding}, got shape {x.shape}")
         side = (self.padding, self.padding)
         return ops.reflection_pad(x, ((0, 0), (0, 0), side, side))
 

@@ -1,9 +1,9 @@
-"""Normalisation layers of the course, composed of operations.
+"""Normalisation layers of the course: batch normalisation, and a row's own.
 
 The running variance is the biased one, as in the course (PyTorch keeps the unbiased one). Running
 statistics are replaced at each step, never written in place, so that a graph keeps what it read.
 
-Leaves out: the fused kernels and the layers for images, which come with convolution.
+Leaves out: normalisations of images other than by the batch, which stand in ``image_norm``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 from .. import init, ops
 from ..autograd import Tensor
-from ..backend import Device
+from ..backend import Array, Device
 from ..errors import ShapeError
 from .module import Buffer, Module, Parameter
 
-__all__ = ["BatchNorm1d", "LayerNorm1d"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm1d"]
 
 
 def check_eps(name: str, eps: float) -> float:
@@ -37,16 +37,15 @@ def _features(name: str, x: Tensor, dim: int) -> None:
         raise ShapeError(f"{name}: wants (n, {dim}) with n > 0, got shape {x.shape}")
 
 
-class BatchNorm1d(Module):
-    """Each feature of (n, dim) normalised over the batch, then scaled and shifted.
+class _BatchNorm(Module):
+    """What the two layers share; ``ops.batch_norm`` does the work of training."""
 
-    Source: Ioffe and Szegedy 2015. In evaluation the running statistics are used; each training
-    step moves them by ``momentum`` towards the batch's.
-    """
+    shape_wanted: str
+    ndim: int
 
     def __init__(self, dim: int, eps: float = 1e-5, momentum: float = 0.1,
                  device: Device | None = None, dtype: Any = None) -> None:
-        self.dim, self.eps, self.momentum = dim, check_eps("BatchNorm1d", eps), momentum
+        self.dim, self.eps, self.momentum = dim, check_eps(type(self).__name__, eps), momentum
         options = {"device": device, "dtype": dtype}
         self.weight = Parameter(init.ones(dim, **options))
         self.bias = Parameter(init.zeros(dim, **options))
@@ -54,24 +53,55 @@ class BatchNorm1d(Module):
         self.running_var = Buffer(init.ones(dim, **options))
 
     def forward(self, x: Tensor) -> Tensor:
-        _features("BatchNorm1d", x, self.dim)
-        if not self.training:
-            scale = (self.running_var + self.eps) ** -0.5
-            return self.weight * ((x - self.running_mean) * scale) + self.bias
-        mean = ops.mean(x, 0)
-        centred = x - mean
-        var = ops.mean(centred * centred, 0)
-        self.running_mean = self._moved(self.running_mean, mean)
-        self.running_var = self._moved(self.running_var, var)
-        return self.weight * (centred * (var + self.eps) ** -0.5) + self.bias
+        return self.activated(x, None)
 
-    def _moved(self, running: Tensor, batch: Tensor) -> Buffer:
-        old, new = running.cached_data, batch.cached_data
-        return Buffer(old * (1 - self.momentum) + new * self.momentum, device=running.device,
+    def activated(self, x: Tensor, slope: float | None) -> Tensor:
+        """The layer with a leaky ReLU of that slope after it, as one operation in training."""
+        if x.ndim != self.ndim or x.shape[1] != self.dim or x.shape[0] == 0:
+            raise ShapeError(f"{type(self).__name__}: wants {self.shape_wanted.format(self.dim)} "
+                             f"with n > 0, got shape {x.shape}")
+        if not self.training:
+            return self._by_running_statistics(x, slope)
+        op = ops.BatchNorm(self.eps, slope)
+        y = op(x, self.weight, self.bias)
+        self.running_mean = self._moved(self.running_mean, op.mean)
+        self.running_var = self._moved(self.running_var, op.var)
+        return y
+
+    def _by_running_statistics(self, x: Tensor, slope: float | None) -> Tensor:
+        beside = (1, self.dim) + (1,) * (self.ndim - 2)
+        scale = self.weight * (self.running_var + self.eps) ** -0.5
+        shift = self.bias - self.running_mean * scale
+        y = x * scale.reshape(beside) + shift.reshape(beside)
+        return y if slope is None else ops.leaky_relu(y, slope)
+
+    def _moved(self, running: Tensor, batch: Array) -> Buffer:
+        old = running.cached_data
+        return Buffer(old * (1 - self.momentum) + batch * self.momentum, device=running.device,
                       dtype=old.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.dim}, eps={self.eps}, momentum={self.momentum}"
+
+
+class BatchNorm1d(_BatchNorm):
+    """Each feature of (n, dim) normalised over the batch, then scaled and shifted.
+
+    Source: Ioffe and Szegedy 2015. In evaluation the running statistics are used; each training
+    step moves them by ``momentum`` towards the batch's.
+    """
+
+    shape_wanted, ndim = "(n, {})", 2
+
+
+class BatchNorm2d(_BatchNorm):
+    """Each channel of (n, dim, h, w) normalised over batch and pixels, then scaled and shifted.
+
+    Source: Ioffe and Szegedy 2015. In evaluation the running statistics are used; each training
+    step moves them by ``momentum`` towards the batch's.
+    """
+
+    shape_wanted, ndim = "(n, {}, h, w)", 4
 
 
 class LayerNorm1d(Module):

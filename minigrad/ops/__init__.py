@@ -3,7 +3,7 @@
 Importing this package also cuts the knot between Tensor and the ops: Tensor's operators are filled
 in here, each from the function of the same meaning.
 
-Leaves out: convolution, which comes as a family of its own.
+Leaves out: sparse, complex and integer arithmetic of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,15 @@ from typing import Any
 from ..autograd import Tensor, TensorTuple, in_course_mode
 from . import elementwise
 from .broadcast import as_scalar
+from .conv import (
+    Conv,
+    Conv2d,
+    Conv2dWeightGradient,
+    ConvTranspose2d,
+    conv,
+    conv2d,
+    conv_transpose2d,
+)
 from .elementwise import (
     ELU,
     AddScalar,
@@ -86,6 +95,10 @@ from .matmul import (
     linear,
     matmul,
 )
+from .norm import (
+    BatchNorm,
+    batch_norm,
+)
 from .reduce import (
     LogSoftmax,
     LogSumExp,
@@ -106,6 +119,8 @@ from .shape import (
     MakeTensorTuple,
     Pad,
     Permute,
+    ReflectionFold,
+    ReflectionPad,
     Reshape,
     Split,
     Stack,
@@ -128,14 +143,18 @@ from .shape import (
     transpose,
     tuple_get_item,
     undilate,
-    upsample,
 )
 from .window import (
     Fold,
+    MaxBlocks,
+    SpreadWindows,
+    SumWindows,
     Windows,
     avg_pool,
     fold,
     max_pool,
+    upsample,
+    upsample_bilinear,
     windows,
 )
 
@@ -143,9 +162,14 @@ __all__ = [
     "ELU",
     "AddScalar",
     "BCEWithLogits",
+    "BatchNorm",
     "BroadcastTo",
     "Clip",
     "Concat",
+    "Conv",
+    "Conv2d",
+    "Conv2dWeightGradient",
+    "ConvTranspose2d",
     "Dilate",
     "DivScalar",
     "EWiseAbs",
@@ -170,6 +194,7 @@ __all__ = [
     "Masked",
     "MatMul",
     "Max",
+    "MaxBlocks",
     "MulScalar",
     "Negate",
     "Pad",
@@ -177,12 +202,16 @@ __all__ = [
     "PowerScalar",
     "Put",
     "ReLU",
+    "ReflectionFold",
+    "ReflectionPad",
     "Reshape",
     "Sigmoid",
     "SoftmaxLoss",
     "Softplus",
     "Split",
+    "SpreadWindows",
     "Stack",
+    "SumWindows",
     "Summation",
     "Tanh",
     "Transpose",
@@ -194,10 +223,14 @@ __all__ = [
     "add",
     "add_scalar",
     "avg_pool",
+    "batch_norm",
     "bce_with_logits",
     "broadcast_to",
     "clip",
     "concat",
+    "conv",
+    "conv2d",
+    "conv_transpose2d",
     "dilate",
     "div",
     "divide",
@@ -246,6 +279,7 @@ __all__ = [
     "tuple_get_item",
     "undilate",
     "upsample",
+    "upsample_bilinear",
     "var",
     "where",
     "windows",

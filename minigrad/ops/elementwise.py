@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .. import kernels
 from ..autograd import Tensor, TensorOp, constant, default_dtype, is_recording
 from ..backend import Array, array_module, to_device
 from ..errors import DTypeError, ShapeError
@@ -420,11 +421,14 @@ class LeakyReLU(TensorOp):
 
     def compute(self, a: Array) -> Array:
         xp = array_module(a)
-        if 0 <= self.slope <= 1:
-            return xp.maximum(a, a * self.slope)
+        if 0 <= self.slope <= 1 and a.dtype.kind == "f":
+            return kernels.active().leaky_relu(a, self.slope)
         return xp.where(a > 0, a, a * self.slope)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        if not is_recording():
+            kernel = kernels.active().leaky_relu_gradient
+            return constant(kernel(out_grad.cached_data, node.inputs[0].cached_data, self.slope))
         return masked(out_grad, slopes_of(node.inputs[0].cached_data, self.slope))
 
 

@@ -22,6 +22,8 @@ __all__ = [
     "MakeTensorTuple",
     "Pad",
     "Permute",
+    "ReflectionFold",
+    "ReflectionPad",
     "Reshape",
     "Split",
     "Stack",
@@ -43,7 +45,6 @@ __all__ = [
     "transpose",
     "tuple_get_item",
     "undilate",
-    "upsample",
 ]
 
 
@@ -164,7 +165,7 @@ class Pad(_Move):
             raise ShapeError(f"Pad: wants one pair of non-negative widths for each axis of shape "
                              f"{a.shape}, got {self.widths}")
         shape = tuple(size + sum(pair) for size, pair in zip(a.shape, self.widths, strict=True))
-        out = array_module(a).zeros(shape, dtype=a.dtype)
+        out = array_module(a).zeros_like(a, shape=shape)  # in a's order in memory
         out[self._inside(a.shape)] = a
         return out
 
@@ -174,6 +175,58 @@ class Pad(_Move):
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         return out_grad[self._inside(node.inputs[0].shape)]
+
+
+class ReflectionPad(_Move):
+    """y = a with its mirror image around it, the border not repeated; one pair of widths per axis.
+
+    Each width is less than the size of its axis.
+    """
+
+    def __init__(self, widths: Sequence[tuple[int, int]]) -> None:
+        self.widths = tuple((before, after) for before, after in widths)
+
+    def compute(self, a: Array) -> Array:
+        xp = array_module(a)
+        for axis, (before, after) in self._padded():
+            size = a.shape[axis]
+            left = xp.flip(a[_range(axis, 1, before + 1)], axis)
+            right = xp.flip(a[_range(axis, size - 1 - after, size - 1)], axis)
+            a = xp.concatenate((left, a, right), axis)
+        return a if self._padded() else xp.copy(a, order="K")
+
+    def _padded(self) -> list[tuple[int, tuple[int, int]]]:
+        """The axes with a width, and their widths."""
+        return [(axis, pair) for axis, pair in enumerate(self.widths) if any(pair)]
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        return ReflectionFold(self.widths)(out_grad)
+
+
+class ReflectionFold(ReflectionPad):
+    """y = a without a border, whose elements are added where ``ReflectionPad`` read them.
+
+    The adjoint of ``ReflectionPad``, and its gradient.
+    """
+
+    def compute(self, a: Array) -> Array:
+        xp = array_module(a)
+        for axis, (before, after) in self._padded():
+            size = a.shape[axis] - before - after
+            left = xp.flip(a[_range(axis, 0, before)], axis)
+            right = xp.flip(a[_range(axis, before + size, before + size + after)], axis)
+            a = xp.copy(a[_range(axis, before, before + size)], order="K")
+            a[_range(axis, 1, before + 1)] += left
+            a[_range(axis, size - 1 - after, size - 1)] += right
+        return a if self._padded() else xp.copy(a, order="K")
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        return ReflectionPad(self.widths)(out_grad)
+
+
+def _range(axis: int, start: int, stop: int) -> tuple[slice, ...]:
+    """The index of the elements from ``start`` to ``stop`` along one axis."""
+    return (slice(None),) * axis + (slice(start, stop),)
 
 
 class Dilate(_Move):
@@ -399,15 +452,7 @@ def reflection_pad(a: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
         if not (0 <= before < max(size, 1) and 0 <= after < max(size, 1)):
             raise ShapeError(f"reflection_pad: widths {(before, after)} on axis {axis} must be "
                              f"0 to {size - 1}")
-        lead = (slice(None),) * axis
-        parts = [a]
-        if before:
-            parts.insert(0, flip(a[(*lead, slice(1, before + 1))], axis))
-        if after:
-            parts.append(flip(a[(*lead, slice(size - 1 - after, size - 1))], axis))
-        if len(parts) > 1:
-            a = concat(parts, axis)
-    return a if any(any(pair) for pair in widths) else reshape(a, a.shape)
+    return ReflectionPad(widths)(a)
 
 
 def dilate(a: Tensor, axes: Sequence[int] | int, dilation: int) -> Tensor:
@@ -464,15 +509,6 @@ def add_tuples(a: TensorTuple, b: TensorTuple) -> TensorTuple:
     return AddTuples()(a, b)
 
 
-def upsample(a: Tensor, scale: int) -> Tensor:
-    """Nearest-neighbour upsampling of (n, c, h, w) to (n, c, h * scale, w * scale)."""
-    n, c, h, w = _images("upsample", a)
-    if scale < 1:
-        raise ShapeError(f"upsample: scale must be at least 1, got {scale}")
-    repeated = a.reshape((n, c, h, 1, w, 1)).broadcast_to((n, c, h, scale, w, scale))
-    return repeated.reshape((n, c, h * scale, w * scale))
-
-
 def pixel_shuffle(a: Tensor, factor: int) -> Tensor:
     """(n, c f f, h, w) to (n, c, h f, w f): channels become pixels (Shi et al. 2016).
 
@@ -481,14 +517,13 @@ def pixel_shuffle(a: Tensor, factor: int) -> Tensor:
     ShapeError
         If the number of channels is not a multiple of factor * factor.
     """
-    n, c, h, w = _images("pixel_shuffle", a)
+    if a.ndim != 4:
+        raise ShapeError(f"pixel_shuffle: wants (n, c, h, w), got shape {a.shape}")
+    n, c, h, w = a.shape
     if factor < 1 or c % (factor * factor):
         raise ShapeError(f"pixel_shuffle: {c} channels are not a multiple of {factor}^2")
-    blocks = a.reshape((n, c // factor**2, factor, factor, h, w)).permute((0, 1, 4, 2, 5, 3))
-    return blocks.reshape((n, c // factor**2, h * factor, w * factor))
-
-
-def _images(name: str, a: Tensor) -> tuple[int, int, int, int]:
-    if a.ndim != 4:
-        raise ShapeError(f"{name}: wants (n, c, h, w), got shape {a.shape}")
-    return a.shape
+    out = c // factor**2
+    # channels last: the reshapes are views of images that lie so in memory, and so are gradients'
+    blocks = a.permute((0, 2, 3, 1)).reshape((n, h, w, out, factor, factor))
+    pixels = blocks.permute((0, 1, 4, 2, 5, 3)).reshape((n, h * factor, w * factor, out))
+    return pixels.permute((0, 3, 1, 2))
