@@ -647,17 +647,18 @@ def images(d: Draw, least: int = 1, most: int = 4) -> tuple[int, int, int, int]:
     return d.int(0, 2), d.int(0, 2), d.int(least, most), d.int(least, most)
 
 
-def too_large(name: str) -> tuple[Wrong, ...]:
+def too_large(name: str, op: str) -> tuple[Wrong, ...]:
     function = getattr(ops, name)
     return (
-        Wrong(lambda: function(ones(1, 1, 2, 3), 3), ShapeError, "Windows: wants (n, c, h, w)"),
-        Wrong(lambda: function(ones(1, 2, 3), 2), ShapeError, "Windows: wants (n, c, h, w)"),
-        Wrong(lambda: function(ones(1, 1, 2, 3), 0), ShapeError, "windows: sizes must be"),
-        Wrong(lambda: function(ones(1, 1, 2, 3), (1, 2, 3)), ShapeError, "windows: sizes must be"),
+        Wrong(lambda: function(ones(1, 1, 2, 3), 3), ShapeError, f"{op}: wants (n, c, h, w)"),
+        Wrong(lambda: function(ones(1, 2, 3), 2), ShapeError, f"{op}: wants (n, c, h, w)"),
+        Wrong(lambda: function(ones(1, 1, 2, 3), 0), ShapeError, f"{name}: sizes must be"),
+        Wrong(lambda: function(ones(1, 1, 2, 3), (1, 2, 3)), ShapeError, f"{name}: sizes must be"),
+        Wrong(lambda: function(ones(1, 1, 2, 3), 1, 0), ShapeError, f"{name}: sizes must be"),
     )
 
 
-@case("windows", *too_large("windows"))
+@case("windows", *too_large("windows", "Windows"))
 def windows(d: Draw) -> Trial:
     shape = images(d)
     kernel = (d.int(1, min(2, shape[2])), d.int(1, min(3, shape[3])))
@@ -686,30 +687,57 @@ def fold(d: Draw) -> Trial:
                  [d.normal((d.int(0, 2), 1, oh, ow, kh, kw))], oracle)
 
 
-@case("avg_pool", *too_large("avg_pool"))
+@case("avg_pool", *too_large("avg_pool", "avg_pool"))
 def avg_pool(d: Draw) -> Trial:
     shape = images(d)
-    kernel = (d.int(1, min(2, shape[2])), d.int(1, min(3, shape[3])))
-    stride = d.pick(None, 1, (1, 3))
+    kernel = (d.int(1, min(3, shape[2])), d.int(1, min(3, shape[3])))
+    stride = d.pick(None, 1, 2, (1, 3), (4, 3))
     return Trial(lambda a: ops.avg_pool(a, kernel, stride), [d.normal(shape)],
                  lambda a: pool_oracle(a, kernel, kernel if stride is None else stride, np.mean))
 
 
-@case("max_pool", *too_large("max_pool"))
+@case("max_pool", *too_large("max_pool", "max_pool"))
 def max_pool(d: Draw) -> Trial:
     shape = images(d)
-    kernel = (d.int(1, min(2, shape[2])), d.int(1, min(3, shape[3])))
-    stride = d.pick(None, 1, (1, 3))
+    kernel = (d.int(1, min(3, shape[2])), d.int(1, min(3, shape[3])))
+    stride = d.pick(None, 1, 2, (1, 3), (4, 3))
     return Trial(lambda a: ops.max_pool(a, kernel, stride), [d.distinct(shape)],
                  lambda a: pool_oracle(a, kernel, kernel if stride is None else stride, np.max))
 
 
 @case("upsample",
       Wrong(lambda: ops.upsample(ones(1, 2, 3), 2), ShapeError, "upsample: wants (n, c, h, w)"),
-      Wrong(lambda: ops.upsample(ones(1, 1, 2, 3), 0), ShapeError, "upsample: scale must be"))
+      Wrong(lambda: ops.upsample(ones(1, 1, 2, 3), 0), ShapeError, "upsample: scale must be"),
+      Wrong(lambda: ops.upsample(ones(1, 1, 2, 3), 1.5), ShapeError, "upsample: scale must be"))
 def upsample(d: Draw) -> Trial:
     scale = d.int(1, 3)
     return Trial(lambda a: ops.upsample(a, scale), [d.normal(images(d, 0, 2))],
+                 lambda a: a.repeat(scale, 2).repeat(scale, 3))
+
+
+def linear_interpolation(a: Array, scale: int, axis: int) -> Array:
+    """Along one axis by np.interp: values stand in the middles of their cells."""
+    size = a.shape[axis]
+    at = (np.arange(size * scale) + 0.5) / scale - 0.5
+    return np.apply_along_axis(lambda line: np.interp(at, np.arange(size), line), axis, a)
+
+
+@case("upsample_bilinear",
+      Wrong(lambda: ops.upsample_bilinear(ones(2, 3), 2), ShapeError, "upsample_bilinear: wants"),
+      Wrong(lambda: ops.upsample_bilinear(ones(1, 1, 2, 3), 0), ShapeError, "bilinear: scale must"),
+      Wrong(lambda: ops.upsample_bilinear(ones(1, 1, 2, 3), 2.0), ShapeError, "bilinear: scale"))
+def upsample_bilinear(d: Draw) -> Trial:
+    scale, shape = d.int(1, 4), (d.int(1, 2), d.int(1, 2), d.int(1, 4), d.int(1, 3))
+    return Trial(
+        lambda a: ops.upsample_bilinear(a, scale), [d.normal(shape)],
+        lambda a: linear_interpolation(linear_interpolation(a, scale, 2), scale, 3))
+
+
+@case("upsample_bilinear",
+      Wrong(lambda: ops.upsample_bilinear(ones(1, 1, 2, 3), -2), ShapeError, "scale must be"))
+def upsample_bilinear_of_nothing(d: Draw) -> Trial:
+    scale, shape = d.int(1, 2), d.pick((0, 1, 2, 2), (1, 0, 2, 1), (1, 1, 0, 2), (1, 1, 2, 0))
+    return Trial(lambda a: ops.upsample_bilinear(a, scale), [d.normal(shape)],
                  lambda a: a.repeat(scale, 2).repeat(scale, 3))
 
 
@@ -726,6 +754,172 @@ def pixel_shuffle(d: Draw) -> Trial:
         return out
 
     return Trial(lambda a: ops.pixel_shuffle(a, f), [d.normal((n, c * f * f, h, w))], oracle)
+
+
+# ------------------------------------------------------------ convolution and normalisation
+
+
+def correlate(a: Array, w: Array, stride: Any, padding: Any) -> Array:
+    """The convolution by definition: a product with the weight at every place of the window."""
+    (sh, sw), (ph, pw), (kh, kw) = np.broadcast_to(stride, 2), np.broadcast_to(padding, 2), (
+        w.shape[2:])
+    a = np.pad(a, [(0, 0), (0, 0), (ph, ph), (pw, pw)])
+    oh, ow = (a.shape[2] - kh) // sh + 1, (a.shape[3] - kw) // sw + 1
+    out = np.zeros((len(a), len(w), oh, ow))
+    for i, j in itertools.product(range(oh), range(ow)):
+        window = a[:, :, i * sh:i * sh + kh, j * sw:j * sw + kw]
+        out[:, :, i, j] = np.tensordot(window, w, ([1, 2, 3], [1, 2, 3]))
+    return out
+
+
+def stamp(a: Array, w: Array, stride: Any, padding: Any, extra: Any) -> Array:
+    """The transposed convolution by definition: every pixel adds its multiple of the weight."""
+    (sh, sw), (ph, pw), (eh, ew) = (np.broadcast_to(s, 2) for s in (stride, padding, extra))
+    kh, kw = w.shape[2:]
+    high, wide = (a.shape[2] - 1) * sh + kh + eh, (a.shape[3] - 1) * sw + kw + ew
+    out = np.zeros((len(a), w.shape[1], high, wide))
+    for i, j in itertools.product(range(a.shape[2]), range(a.shape[3])):
+        out[:, :, i * sh:i * sh + kh, j * sw:j * sw + kw] += np.tensordot(a[:, :, i, j], w, 1)
+    return out[:, :, ph:high - ph, pw:wide - pw]
+
+
+def windowed(d: Draw) -> tuple[tuple[int, int], tuple[int, int], Any, Any]:
+    """Size, kernel, stride and padding of a convolution that is possible."""
+    kernel = d.int(1, 3), d.int(1, 3)
+    stride, padding = d.pick(1, 2, (1, 3), (3, 2)), d.pick(0, 1, (0, 2), (2, 1))
+    least = [max(1, k - 2 * p) for k, p in zip(kernel, np.broadcast_to(padding, 2), strict=True)]
+    return (d.int(least[0], least[0] + 3), d.int(least[1], least[1] + 3)), kernel, stride, padding
+
+
+def impossible(name: str, op: str) -> tuple[Wrong, ...]:
+    """What conv2d and conv_transpose2d both refuse."""
+    f = getattr(ops, name)
+    x, w = ones(1, 2, 4, 4), ones(2, 2, 3, 3)
+    return (
+        Wrong(lambda: f(ones(2, 4, 4), w), ShapeError, f"{op}: wants images (n, "),
+        Wrong(lambda: f(x, ones(2, 2, 3)), ShapeError, "got (1, 2, 4, 4) and (2, 2, 3)"),
+        Wrong(lambda: f(ones(1, 3, 4, 4), w), ShapeError, "have 3 channels"),
+        Wrong(lambda: f(ones(0, 2, 4, 4), w), ShapeError, "(0, 2, 4, 4)"),
+        Wrong(lambda: f(ones(1, 0, 4, 4), ones(0, 0, 3, 3)), ShapeError, "at least 1"),
+        Wrong(lambda: f(x, w, 0), ShapeError, f"{name}: stride must be one or two integers"),
+        Wrong(lambda: f(x, w, (1, 2, 3)), ShapeError, f"{name}: stride must be"),
+        Wrong(lambda: f(x, w, 1, -1), ShapeError, f"{name}: padding must be one or two integers"),
+        Wrong(lambda: f(x, w, 1, (1, 0.5)), ShapeError, f"{name}: padding must be"),
+        Wrong(lambda: f(x, ones(2, 2, 3, 3, dtype="float64")), DTypeError, "float32 and float64"),
+    )
+
+
+@case("conv2d", *impossible("conv2d", "Conv2d"),
+      Wrong(lambda: ops.conv2d(ones(1, 2, 2, 4), ones(2, 2, 3, 3)), ShapeError,
+            "Conv2d: a kernel of (3, 3) does not fit images of (2, 4)"),
+      Wrong(lambda: ops.conv2d(ones(1, 2, 4, 1), ones(2, 2, 3, 4), 1, (0, 1)), ShapeError,
+            "Conv2d: a kernel of (3, 4) does not fit images of (4, 1) padded by (0, 1)"),
+      examples=30)
+def conv2d(d: Draw) -> Trial:
+    size, kernel, stride, padding = windowed(d)
+    n, c, o = d.int(1, 2), d.int(1, 2), d.int(1, 2)
+    return Trial(lambda x, w: ops.conv2d(x, w, stride, padding),
+                 [d.normal((n, c, *size)), d.normal((o, c, *kernel))],
+                 lambda x, w: correlate(x, w, stride, padding))
+
+
+@case("conv2d")
+def weight_gradient_of_conv2d(d: Draw) -> Trial:
+    size, kernel, stride, padding = windowed(d)
+    n, c, o = d.int(1, 2), d.int(1, 2), d.int(1, 2)
+    stride, padding = (tuple(map(int, np.broadcast_to(s, 2))) for s in (stride, padding))
+    out = correlate(np.zeros((n, c, *size)), np.zeros((o, c, *kernel)), stride, padding).shape
+
+    def oracle(x: Array, g: Array) -> Array:
+        """Linear in the weight: its gradient is the product with every unit weight's result."""
+        units = np.eye(c * kernel[0] * kernel[1]).reshape(-1, c, *kernel)
+        return np.einsum("nkij,noij->ok", correlate(x, units, stride, padding), g).reshape(
+            o, c, *kernel)
+
+    return Trial(ops.Conv2dWeightGradient(stride, padding, kernel),
+                 [d.normal((n, c, *size)), d.normal(out)], oracle)
+
+
+@case("conv_transpose2d", *impossible("conv_transpose2d", "conv_transpose2d"),
+      Wrong(lambda: ops.conv_transpose2d(ones(1, 2, 4, 4), ones(2, 1, 3, 3), 2, 0, 2), ShapeError,
+            "output_padding must be smaller than the stride (2, 2), got (2, 2)"),
+      Wrong(lambda: ops.conv_transpose2d(ones(1, 2, 4, 4), ones(2, 1, 3, 3), 2, 0, -1), ShapeError,
+            "conv_transpose2d: output_padding must be one or two integers of at least 0"),
+      Wrong(lambda: ops.conv_transpose2d(ones(1, 2, 1, 4), ones(2, 1, 2, 3), 1, 1), ShapeError,
+            "would come out as (0, 4)"),
+      examples=30)
+def conv_transpose2d(d: Draw) -> Trial:
+    kernel, size = (d.int(1, 3), d.int(1, 3)), (d.int(1, 3), d.int(1, 3))
+    stride = d.pick(1, 2, (1, 3), (3, 2))
+    extra = d.pick(0, 1, (0, 1)) if stride in (2, (3, 2)) else d.pick(0, (0, 2)) if (
+        stride == (1, 3)) else 0
+    padding = d.pick(0, 1, (0, 1), (1, 0))
+    out = [(n - 1) * s - 2 * p + k + e for n, s, p, k, e in zip(
+        size, *(np.broadcast_to(a, 2) for a in (stride, padding, kernel, extra)), strict=True)]
+    hypothesis.assume(min(out) >= 1)
+    n, i, o = d.int(1, 2), d.int(1, 2), d.int(1, 2)
+    return Trial(lambda x, w: ops.conv_transpose2d(x, w, stride, padding, extra),
+                 [d.normal((n, i, *size)), d.normal((i, o, *kernel))],
+                 lambda x, w: stamp(x, w, stride, padding, extra))
+
+
+@case("conv",
+      Wrong(lambda: ops.conv(ones(5, 5, 3), ones(3, 3, 3, 2)), ShapeError,
+            "Conv: wants images (n, h, w, c) and a weight (k, k, c, o), got (5, 5, 3) and"),
+      Wrong(lambda: ops.conv(ones(1, 5, 5, 3), ones(3, 3, 2)), ShapeError, "Conv: wants images"),
+      Wrong(lambda: ops.conv(ones(1, 5, 5, 3), ones(3, 3, 2, 4)), ShapeError, "have 3 channels"),
+      Wrong(lambda: ops.conv(ones(1, 2, 2, 3), ones(5, 5, 3, 4)), ShapeError, "padded by (1, 1)"),
+      Wrong(lambda: ops.conv(ones(0, 5, 5, 3), ones(3, 3, 3, 4)), ShapeError, "at least 1"),
+      Wrong(lambda: ops.conv(ones(1, 5, 5, 3), ones(3, 3, 3, 4), 0), ShapeError,
+            "Conv: stride must be one or two integers of at least 1, got 0"),
+      Wrong(lambda: ops.conv(ones(1, 5, 5, 3), ones(3, 3, 3, 4), 1, -1), ShapeError,
+            "Conv: padding must be one or two integers of at least 0, got -1"),
+      Wrong(lambda: ops.conv(ones(1, 5, 5, 3), ones(3, 3, 3, 4, dtype="float64")), DTypeError,
+            "float32 and float64"))
+def conv(d: Draw) -> Trial:
+    k, stride, padding = d.int(1, 3), d.int(1, 2), d.int(0, 2)
+    h, w = (d.int(max(1, k - 2 * padding), 4) for _ in range(2))
+    n, c, o = d.int(1, 2), d.int(1, 2), d.int(1, 2)
+    return Trial(lambda a, b: ops.conv(a, b, stride, padding),
+                 [d.normal((n, h, w, c)), d.normal((k, k, c, o))],
+                 lambda a, b: correlate(a.transpose(0, 3, 1, 2), b.transpose(3, 2, 0, 1), stride,
+                                        padding).transpose(0, 2, 3, 1))
+
+
+@case("batch_norm",
+      Wrong(lambda: ops.batch_norm(ones(4, 3), ones(2), ones(3)), ShapeError,
+            "batch_norm: wants (n, c, ...) and two tensors (c,), got (4, 3), (2,) and (3,)"),
+      Wrong(lambda: ops.batch_norm(ones(4, 3), ones(3), ones(1, 3)), ShapeError, "batch_norm: wan"),
+      Wrong(lambda: ops.batch_norm(ones(3), ones(3), ones(3)), ShapeError, "batch_norm: wants (n"),
+      Wrong(lambda: ops.batch_norm(ones(1, 3), ones(3), ones(3)), ShapeError, "two or more values"),
+      Wrong(lambda: ops.batch_norm(ones(1, 3, 1, 1), ones(3), ones(3)), ShapeError, "(1, 3, 1, 1)"),
+      Wrong(lambda: ops.batch_norm(ones(0, 3), ones(3), ones(3)), ShapeError, "two or more values"),
+      Wrong(lambda: ops.batch_norm(ones(4, 0), ones(0), ones(0)), ShapeError, "two or more values"),
+      Wrong(lambda: ops.batch_norm(ones(4, 3), ones(3), ones(3, dtype="float64")), DTypeError,
+            "batch_norm: wants one float dtype, got float32, float32 and float64"),
+      Wrong(lambda: ops.batch_norm(*[ones(*s, dtype="int64") for s in ((4, 3), (3,), (3,))]),
+            DTypeError, "batch_norm: wants one float dtype"),
+      Wrong(lambda: ops.batch_norm(ones(4, 3), ones(3), ones(3), slope=1.5), ValueError,
+            "batch_norm: slope must be between 0 and 1, got 1.5"),
+      Wrong(lambda: ops.batch_norm(ones(4, 3), ones(3), ones(3), slope=-0.1), ValueError,
+            "batch_norm: slope must be"), examples=40)
+def batch_norm(d: Draw) -> Trial:
+    shape = d.pick((3, 2), (4, 1), (2, 2, 1, 2), (1, 2, 3, 2), (2, 1, 3))
+    eps, slope = d.pick(1e-5, 1e-2), d.pick(None, 0, 0.2, 1)
+    axes = (0, *range(2, len(shape)))
+    along = (1, -1) + (1,) * (len(shape) - 2)
+
+    def before(x: Array, gamma: Array, beta: Array) -> Array:
+        spread = np.sqrt(((x - x.mean(axes, keepdims=True)) ** 2).mean(axes, keepdims=True) + eps)
+        return (x - x.mean(axes, keepdims=True)) / spread * gamma.reshape(along) + (
+            beta.reshape(along))
+
+    arrays = [d.distinct(shape) * 4 + 0.1 * d.normal(shape), d.normal(shape[1:2]),
+              d.normal(shape[1:2])]
+    hypothesis.assume(slope in (None, 1) or (np.abs(before(*arrays)) > 1e-3).all())
+    return Trial(lambda *a: ops.batch_norm(*a, eps, slope), arrays,
+                 lambda *a: np.where(before(*a) > 0, 1.0, 1 if slope is None else slope)
+                 * before(*a))
 
 
 # ---------------------------------------------------------------------------------- losses

@@ -380,12 +380,25 @@ def test_jobs_can_be_run():
 
 
 def test_minigrad_kernels(capsys):
-    assert engine.main(["kernels"]) == 0
+    quick = ["kernels", "--batch", "2", "--repeats", "1"]
+    assert engine.main(quick) == 0
     text = capsys.readouterr().out
     assert "in use: fast" in text and "softmax_loss_gradient" in text
     with minigrad.reference_kernels():
-        engine.main(["kernels"])
+        engine.main(quick)
     assert "in use: reference" in capsys.readouterr().out
+
+
+def test_minigrad_kernels_says_which_way_each_layer_takes(capsys):
+    engine.main(["kernels", "--batch", "16", "--repeats", "1"])
+    rows = {line[2:24].strip(): line[25:] for line in capsys.readouterr().out.splitlines()}
+    for layer, way in {"DCGAN-28, images, 32": "planar", "DCGAN-28, 32 - 64": "direct",
+                       "DCGAN-64, 64 - 128": "winograd 4x4/2",
+                       "ResNet, 3x3, 128": "winograd 3x3"}.items():
+        assert rows[layer].startswith(way)
+        milliseconds, speed, share = re.search(r"([\d.]+) ms +([\d.]+) +(\d+)%",
+                                               rows[layer]).groups()
+        assert float(milliseconds) > 0 and float(speed) > 0 and int(share) >= 0
 
 
 def test_minigrad_selfcheck_is_reached(capsys):
@@ -395,7 +408,8 @@ def test_minigrad_selfcheck_is_reached(capsys):
     assert "--device" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [[], ["kernel"], ["kernels", "all"]])
+@pytest.mark.parametrize("words", [[], ["kernel"], ["kernels", "all"],
+                                   ["kernels", "--batch", "0"]])
 def test_minigrad_refuses(capsys, words):
     with pytest.raises(SystemExit) as end:
         engine.main(words)

@@ -106,6 +106,25 @@ def test_other_images():
     assert referee.live(flat) == {"sharpness": 0.0}
 
 
+def test_both_halves_of_the_held_out_emoji_hold_both_styles():
+    emoji, held_out = load_set("emoji"), open_data("emoji").held_out
+    assert held_out.shape == (200, 32, 32, 3)
+    for half, rows in ((held_out[:100], slice(0, None, 2)), (held_out[100:], slice(1, None, 2))):
+        wanted = [*emoji.test_a_images[rows], *emoji.test_b_images[rows]]
+        assert (half == np.stack(wanted)).all()  # an emoji is in one half, in both styles
+    found = judge(open_data("emoji")).evaluate(to_tanh_range(emoji.a_images[:50]))
+    assert abs(found["nn_ratio"].real - 1) < 0.1  # one style against the other: 1.17
+    assert (open_data("digits").held_out == load_set("digits").test_images).all()
+
+
+def test_emoji_are_trained_on_in_both_styles_without_the_test_pairs():
+    emoji, data = load_set("emoji"), open_data("emoji")
+    assert (data.train == np.concatenate([emoji.a_images, emoji.b_images])).all()
+    assert len(data.dataset) == 934 and data.shape == (3, 32, 32)
+    train = {image.tobytes() for image in data.train}
+    assert not train & {image.tobytes() for image in data.held_out}
+
+
 def test_reports_come_back_from_json(digits_judge):
     found = judge(open_data("ring8")).evaluate(TOYS["ring8"].sample(500, np.random.default_rng(0)))
     again = Evaluation.from_json(json.loads(json.dumps(found.to_json())))

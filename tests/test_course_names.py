@@ -133,13 +133,15 @@ OTHERS = {
     "cpu": "", "cuda": "", "all_devices": "",
 }
 TABLE = {**{f"ops.{name}": arguments for name, arguments in (OPS | OP_CLASSES).items()}, **OTHERS}
-# They come with convolution; until they do, their rows are skipped.
-WITH_CONVOLUTION = {"ops.conv", "ops.Conv", "nn.Conv", "nn.BatchNorm2d"}
 DEFAULTS = {
     "optim.SGD": {"lr": 0.01, "momentum": 0.0, "weight_decay": 0.0},
     "optim.Adam": {"lr": 0.01, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0},
     "optim.SGD.clip_grad_norm": {"max_norm": 0.25},
     "nn.BatchNorm1d": {"eps": 1e-5, "momentum": 0.1},
+    "nn.BatchNorm2d": {"eps": 1e-5, "momentum": 0.1},
+    "nn.Conv": {"stride": 1, "bias": True},
+    "ops.conv": {"stride": 1, "padding": 1},
+    "ops.Conv": {"stride": 1, "padding": 0},
     "nn.LayerNorm1d": {"eps": 1e-5},
     "nn.Dropout": {"p": 0.5},
     "nn.Linear": {"bias": True},
@@ -170,11 +172,6 @@ def find(path: str):
 
 @pytest.mark.parametrize("path", TABLE)
 def test_arguments(path: str):
-    if path in WITH_CONVOLUTION:
-        try:
-            find(path)
-        except AttributeError:
-            pytest.skip("comes with convolution")
     wanted, got = TABLE[path].split(), names_of(find(path))
     assert len(got) >= len(wanted), (got, wanted)
     for name, here in zip(wanted, got, strict=False):
@@ -198,8 +195,6 @@ def test_defaults(path: str):
              *"cpu cuda all_devices Tensor TensorTuple autograd ops nn init optim data".split()])
 def test_top_level(name: str):
     """`ndl.add`, `ndl.EWiseAdd`, `ndl.ones` ...: the course's __init__ re-exports them all."""
-    if f"ops.{name}" in WITH_CONVOLUTION and not hasattr(ndl, name):
-        pytest.skip("comes with convolution")
     assert hasattr(ndl, name)
     if hasattr(ndl.ops, name):
         assert getattr(ndl, name) is getattr(ndl.ops, name)

@@ -124,6 +124,43 @@ def test_bce_with_logits(shape, scale, how, dtype, seed):
     np.testing.assert_array_equal(logits, kept)
 
 
+@settings(max_examples=60)
+@given(shape=st.lists(st.integers(1, 9), min_size=1, max_size=4) | st.sampled_from(
+           [[8, 6, 60, 50], [131_073], [300, 700]]),
+       slope=st.sampled_from([0, 0.0, 0.2, 1, 1.0]), how=LAYOUTS, other=LAYOUTS, dtype=DTYPES,
+       seed=SEEDS)
+def test_leaky_relu(shape, slope, how, other, dtype, seed):
+    """Small arrays and such as are worked through in blocks, whose orders in memory may differ."""
+    g = np.random.default_rng(seed)
+    a, up = layouts(g, tuple(shape), dtype, how), layouts(g, tuple(shape), dtype, other)
+    a[g.random(shape) < 0.1] = 0  # there the slope of what is below counts
+    kept = a.copy(), up.copy()
+    slopes = np.where(a > 0, 1.0, slope)
+    for module in (reference, fast):
+        y = module.leaky_relu(a, slope)
+        same(y, (a * slopes).astype(dtype), dtype, 1)
+        same(module.leaky_relu_gradient(up, a, slope), (up * slopes).astype(dtype), dtype, 2)
+        # the output tells as well where the input was above 0
+        same(module.leaky_relu_gradient(up, y, slope), (up * slopes).astype(dtype), dtype, 2)
+        assert not np.may_share_memory(y, a)
+    for array, before in zip((a, up), kept, strict=True):
+        np.testing.assert_array_equal(array, before)
+
+
+def test_leaky_relu_keeps_nan_and_leaves_earlier_results_alone():
+    g = np.random.default_rng(0)
+    a, up = g.standard_normal((2, 400, 500)).astype("float32")
+    a[3, 7] = np.nan
+    for slope in (0, 0.2):
+        y, grad = fast.leaky_relu(a, slope), fast.leaky_relu_gradient(up, a, slope)
+        assert np.isnan(y[3, 7]) and np.isnan(y).sum() == 1
+        kept = y.copy(), grad.copy()
+        fast.leaky_relu(up, slope)
+        fast.leaky_relu_gradient(a, up, slope)
+        np.testing.assert_array_equal(y, kept[0])
+        np.testing.assert_array_equal(grad, kept[1])
+
+
 def optimizer_arrays(n: int, dtype: str, seed: int) -> dict[str, np.ndarray]:
     g = np.random.default_rng(seed)
     arrays = {name: g.standard_normal(n).astype(dtype) for name in ("p", "g", "u", "m")}

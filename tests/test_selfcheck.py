@@ -36,6 +36,7 @@ def test_everything_has_a_case():
     functions = {name for name in ops.__all__ if name[0].islower()}
     assert functions <= set(selfcheck.OPS)
     assert set(kernels.fast.__all__) == set(selfcheck.KERNELS)
+    assert {name.partition(" ")[0] for name in selfcheck._MORE} <= set(selfcheck.KERNELS)
 
 
 def test_the_operands_keep_clear_of_kinks():
@@ -100,22 +101,57 @@ def test_a_fault_is_noticed(tmp_path, monkeypatch, capsys, fault):
 def test_a_wrong_kernel_is_noticed(tmp_path, monkeypatch):
     right = kernels.fast.adam
 
-    def wrong(p, g, m, v, t, *options):
-        right(p, g, m, v, t + 1, *options)
+    def wrong(p, g, m, v, t, lr, *options):
+        right(p, g, m, v, t, 2 * lr, *options)
 
     monkeypatch.setattr(kernels.fast, "adam", wrong)
-    code, found = report(tmp_path)
+    code, found = report(tmp_path, "--steps", "40")
     assert code == 1
     assert "kernel fast adam" in failed(found)
     assert "kernel reference adam" not in failed(found)
     assert "GAN d_loss" in failed(found)
 
 
+@pytest.mark.parametrize("name, position", [
+    ("conv2d", None), ("conv2d_input_gradient", None), ("conv2d_weight_gradient", None),
+    ("conv2d_gradient", 0), ("conv2d_gradient", 1), ("conv_transpose2d_gradient", 0),
+    ("conv_transpose2d_gradient", 1), ("batch_norm", 0), ("batch_norm", 2),
+    ("batch_norm_gradient", 0), ("batch_norm_gradient", 1), ("leaky_relu_gradient", None)])
+def test_one_wrong_element_of_an_image_or_a_weight_is_noticed(name, position, monkeypatch):
+    right = getattr(kernels.fast, name)
+
+    def wrong(*args):
+        found = right(*args)
+        array = found if position is None else found[position]
+        array[(-1,) * array.ndim] += 0.1
+        return found
+
+    monkeypatch.setattr(kernels.fast, name, wrong)
+    rows = selfcheck.check_kernels(ndl.cpu())
+    bad = {(row.group, row.name.partition(" ")[0]) for row in rows if not row.passed}
+    # what conv2d makes of its weight is judged by a convolution
+    assert bad - {("kernel fast", "conv2d_transform")} == {("kernel fast", name)}
+    cases = [row for row in rows if row.group == "kernel fast" and row.name.split()[0] == name]
+    assert not any(row.passed for row in cases)
+
+
+def test_a_wrong_transform_is_noticed(monkeypatch):
+    right = kernels.fast.conv2d_transform
+
+    def wrong(*args):
+        found = right(*args)
+        return found if found is None else 1.01 * found
+
+    monkeypatch.setattr(kernels.fast, "conv2d_transform", wrong)
+    bad = {row.name for row in selfcheck.check_kernels(ndl.cpu()) if not row.passed}
+    assert bad == {"conv2d_transform k4 s2", "conv2d_transform k3 s1"}
+
+
 def test_a_kernel_without_a_case_is_a_failure(tmp_path, monkeypatch):
-    monkeypatch.setattr(kernels.fast, "__all__", [*kernels.fast.__all__, "conv2d"])
+    monkeypatch.setattr(kernels.fast, "__all__", [*kernels.fast.__all__, "conv3d"])
     code, found = report(tmp_path)
     assert code == 1
-    assert failed(found) == ["kernel fast conv2d"]
+    assert failed(found) == ["kernel fast conv3d"]
 
 
 def test_nan_is_a_failure_and_valid_json(tmp_path, monkeypatch):
