@@ -38,7 +38,7 @@ setup(
     ],
     python_requires=">=3.11",
     packages=find_packages(include=["minigrad", "minigrad.*", "gans", "gans.*"]),
-    package_data={"minigrad": ["data/files/*"], "gans": ["weights/*"]},
+    package_data={"minigrad": ["data/files/*"], "gans": ["weights/*", "pretrained/*"]},
     install_requires=[
         "numpy>=2.0",
         "threadpoolctl>=3.5",

@@ -1,4 +1,4 @@
-"""The command line: ``gans list | train | sample | evaluate | info | results``.
+"""The command line: ``gans list | train | sample | evaluate | interpolate | neighbours | ...``.
 
 Every command is a dataclass whose fields are its options; tyro makes the parser and the help from
 it. The options of ``gans train MODEL`` are those of ``Train`` and the settings of the model. Where
@@ -8,7 +8,7 @@ options, then whole, with the right defaults.
 What a user can do wrong ends in one line and exit code 2; a run that fails, in exit code 1. With
 ``--debug`` there is a traceback too.
 
-Leaves out: interpolation, neighbours and animation, which come with the convolutional models.
+Leaves out: a window to look at pictures in; they are files.
 """
 
 from __future__ import annotations
@@ -32,15 +32,17 @@ from typing import Any
 
 import numpy as np
 import tyro
+from PIL import Image
 
 import minigrad
-from minigrad import get_threads, set_threads
+from minigrad import get_threads
 from minigrad.data import DataError, to_uint8
 from minigrad.data.download import DOWNLOADS, data_folders
 from minigrad.serialize import CheckpointError, write_atomically
 
-from . import models, results
-from .evaluation import SAMPLES, Evaluation, TrainingData, judge, open_data
+from . import latent, metrics, models, plots, pretrained, results
+from .classifier import load_classifier
+from .evaluation import DIGITS, SAMPLES, Evaluation, TrainingData, judge, open_data
 from .toys import TOYS
 from .trainer import (
     ConfigError,
@@ -57,6 +59,7 @@ from .trainer import (
     plan,
     read_log,
     report_period,
+    use_threads,
 )
 
 __all__ = ["main"]
@@ -107,13 +110,16 @@ class Sample:
     """Write samples of a trained run to a file."""
 
     run: tyro.conf.Positional[str]
-    """The folder of the run."""
-    n: int = SAMPLES
-    """How many."""
+    """The folder of a run, or a generator (gans list shows their names)."""
+    n: int | None = None
+    """How many (2000; 100 if numbered)."""
     seed: int = 0
     """Seed of their noise."""
-    out: Path = Path("samples.npz")
-    """A .npz file: key images, uint8 (N,H,W) or (N,H,W,3); points: key samples, float32 (N,2)."""
+    out: Path | None = None
+    """A .npz file: key images, uint8 (N,H,W) or (N,H,W,3); points: key samples, float32 (N,2)
+    (samples.npz; samples.png if numbered)."""
+    numbered: bool = False
+    """Draw a picture with the number of each sample instead, for gans arithmetic."""
 
 
 @dataclass
@@ -121,7 +127,7 @@ class Evaluate:
     """Measure a trained run; every score stands beside that of real data."""
 
     run: tyro.conf.Positional[str]
-    """The folder of the run."""
+    """The folder of a run, or a generator (gans list shows their names)."""
     n: int = SAMPLES
     """How many samples to measure."""
     seed: int = 0
@@ -131,11 +137,96 @@ class Evaluate:
 
 
 @dataclass
+class Interpolate:
+    """Draw images on the way from one latent vector to another, and measure how they change."""
+
+    run: tyro.conf.Positional[str]
+    """The folder of a run, or a generator (gans list shows their names)."""
+    path: tyro.conf.EnumChoicesFromValues[latent.Interpolation | None] = None
+    """slerp: along the sphere; lerp: straight (slerp if the noise is Gaussian)."""
+    rows: int = 8
+    """Paths: from sample 0 to 1, from 2 to 3 ..."""
+    steps: int = 10
+    """Images of a path, both ends included."""
+    seed: int = 0
+    """Seed of the noise."""
+    out: Path | None = None
+    """A .png file (RUN/interpolation.png)."""
+
+
+@dataclass
+class Neighbours:
+    """Draw samples beside the training images nearest to them: does the model copy?"""
+
+    run: tyro.conf.Positional[str]
+    """The folder of a run, or a generator (gans list shows their names)."""
+    n: int = 10
+    """Samples, one in a row."""
+    k: int = 7
+    """Nearest training images of each."""
+    features: bool = False
+    """Compare features of the digit classifier, not pixels."""
+    seed: int = 0
+    """Seed of the noise."""
+    out: Path | None = None
+    """A .png file (RUN/neighbours.png)."""
+
+
+@dataclass
+class Arithmetic:
+    """Draw mean(a) - mean(b) + mean(c), the means of the latent vectors of three groups."""
+
+    run: tyro.conf.Positional[str]
+    """The folder of a run, or a generator (gans list shows their names)."""
+    a: str
+    """Numbers of samples such as 3,17,42 (gans sample RUN --numbered shows them) or, for digits,
+    words such as "thick 3": a digit and one of thick, thin, left, right (the way it leans)."""
+    b: str
+    """The group that is taken away, such as "thin 3"."""
+    c: str
+    """The group to which the difference is added, such as "thin 7"."""
+    members: int = 10
+    """Samples of a group that is given in words."""
+    pool: int = 5000
+    """Samples among which these are looked for."""
+    noise: float = 0.25
+    """Noise added for the eight images around the result."""
+    seed: int = 0
+    """Seed of the samples and of this noise."""
+    out: Path | None = None
+    """A .png file (RUN/arithmetic.png)."""
+
+
+@dataclass
+class Animate:
+    """Make an animated GIF of the pictures that a run drew while it learned."""
+
+    run: tyro.conf.Positional[str]
+    """The folder of the run."""
+    fps: float = 4.0
+    """Pictures in a second."""
+    width: int | None = None
+    """Pixels (those of the pictures)."""
+    out: Path | None = None
+    """A .gif file (RUN/animation.gif)."""
+
+
+@dataclass
+class Export:
+    """Write the generator of a run to a small file: weights in float16, nothing else of the run."""
+
+    run: tyro.conf.Positional[str]
+    """The folder of the run."""
+    out: Path | None = None
+    """A .npz file (MODEL-DATA.npz)."""
+
+
+@dataclass
 class Info:
     """Say what a run is and how far it got."""
 
     run: tyro.conf.Positional[str]
-    """The folder of the run."""
+    """The folder of a run, or a generator (gans list shows their names)."""
 
 
 @dataclass
@@ -162,6 +253,11 @@ def list_command(argv: Sequence[str]) -> None:
     print("models (gans train MODEL):")
     for name, cls in models.MODELS.items():
         print(f"  {name:10} {models.summary(cls)} [{_duration(cls.default_budget)} by default]")
+    if pretrained.names():
+        print("trained generators (gans sample NAME):")
+    for name in pretrained.names():
+        found = pretrained.load_generator(name)
+        print(f"  {name:15} {found.config.model} on {found.data_name}, step {found.step:,}")
     print("data (--data DATA):")
     print("  digits     28x28 grey, 8,000 and 1,000 for testing; optdigits 8x8; emoji 32x32 colour")
     print(f"  {'toys':10} {', '.join(TOYS)}: points in the plane")
@@ -255,7 +351,7 @@ def _started(cls: type, data: TrainingData, options: Train, base: Mapping[str, A
 
     if options.steps is None:
         budget = cls.default_budget if options.budget is None else _seconds(options.budget)
-        set_threads(threads)
+        use_threads(cls, threads)
         found = plan(build, data, referee, config, budget)
         config = dataclasses.replace(
             config, steps=found.steps, log_every=log_period(found.steps),
@@ -355,35 +451,250 @@ def sample_command(argv: Sequence[str]) -> None:
     """``gans sample RUN``"""
     options = _parse(Sample, argv, "gans sample")
     config, model, _, step = _trained(options.run)
-    _check_draw(options)
-    if options.out.suffix != ".npz":
-        raise UsageError(f"--out {options.out}: the name must end in .npz")
-    samples = draw_samples(model, options.n, np.random.default_rng(options.seed))
+    usual, ending = (100, ".png") if options.numbered else (SAMPLES, ".npz")
+    n = usual if options.n is None else options.n
+    out = _file(options.out, Path("samples"), ending)
+    _whole("n", n, most=1000 if options.numbered else None)
+    _whole("seed", options.seed, 0)
     points = len(config.data["shape"]) == 1
-    arrays = {"samples": samples.astype(np.float32)} if points else {"images": to_uint8(samples)}
-    write_atomically(options.out, lambda file: np.savez_compressed(file, **arrays))
-    (key, array), = arrays.items()
-    print(f"{options.out}: {key} {array.dtype} {array.shape}, from step {step:,} of {options.run}")
+    if options.numbered and points:
+        raise UsageError(f"--numbered: {options.run} makes points in the plane, not images")
+    samples = draw_samples(model, n, np.random.default_rng(options.seed))
+    if options.numbered:
+        picture = _tiles(to_uint8(samples), [str(i) for i in range(n)], columns=min(n, 20))
+        _write_picture(out, picture)
+        what = f"{n:,} numbered samples of seed {options.seed}"
+    else:
+        arrays = {"samples": samples.astype(np.float32)} if points \
+            else {"images": to_uint8(samples)}
+        write_atomically(out, lambda file: np.savez_compressed(file, **arrays))
+        (key, array), = arrays.items()
+        what = f"{key} {array.dtype} {array.shape}"
+    print(f"{out}: {what}, from step {step:,} of {options.run}")
 
 
 def evaluate_command(argv: Sequence[str]) -> None:
     """``gans evaluate RUN``"""
     options = _parse(Evaluate, argv, "gans evaluate")
     config, model, folder, step = _trained(options.run)
-    _check_draw(options, least=128)
+    _whole("n", options.n, 128)
+    _whole("seed", options.seed, 0)
     data = _data(Train(), config)
     evaluation = _evaluate(model, data, options.n, options.seed)
-    _keep(folder, evaluation, options.seed)
+    if folder is not None:
+        _keep(folder, evaluation, options.seed)
     if options.json:
         print(json.dumps(evaluation.to_json(), indent=2))
     else:
-        print(f"{folder}: step {step:,} of {config.steps:,}, samples from seed {options.seed}")
+        print(f"{folder or options.run}: step {step:,} of {config.steps:,}, samples from seed "
+              f"{options.seed}")
         print("\n".join(evaluation.lines()))
+
+
+def interpolate_command(argv: Sequence[str]) -> None:
+    """``gans interpolate RUN``"""
+    options = _parse(Interpolate, argv, "gans interpolate")
+    _, model, folder, step = _decoder(options.run)
+    out = _file(options.out, folder / "interpolation", ".png")
+    rows, steps = options.rows, options.steps
+    _whole("rows", rows, most=100)
+    _whole("steps", steps, 3, most=100)
+    _whole("seed", options.seed, 0)
+    z = latent.latents(model, 2 * rows, np.random.default_rng(options.seed))
+    kind = options.path or latent.natural_interpolation(
+        latent.latents(model, 1000, np.random.default_rng(0)))
+    paths = [latent.path(z[2 * i], z[2 * i + 1], steps, kind) for i in range(rows)]
+    images = latent.decode(model, np.concatenate(paths))
+    found = latent.evenness(images.reshape(rows, steps, -1))
+    _write_picture(out, _tiles(to_uint8(images), columns=steps))
+    print(f"{out}: {rows} {kind.value} paths of {steps} images, samples 0 to {2 * rows - 1} of "
+          f"seed {options.seed}, from step {step:,}")
+    print(f"largest step / mean step: {found.ratio:.2f} on the worst path (row {found.row + 1}, "
+          f"after image {found.step + 1}), {found.typical:.2f} on a typical one")
+    print(f"  1 is even; {steps - 1} is a single jump, as of a model that knows the ends and "
+          "nothing between")
+
+
+def neighbours_command(argv: Sequence[str]) -> None:
+    """``gans neighbours RUN``"""
+    options = _parse(Neighbours, argv, "gans neighbours")
+    config, model, folder, step = _decoder(options.run)
+    out = _file(options.out, folder / "neighbours", ".png")
+    if options.features and not _is_digits(config):
+        raise UsageError(f"--features: the digit classifier knows nothing of {config.data['name']}")
+    _whole("n", options.n, most=100)
+    _whole("k", options.k, most=min(30, config.data["items"]))
+    _whole("seed", options.seed, 0)
+    data = _data(Train(), config)
+    look = load_classifier().features if options.features else lambda images: images
+    samples = to_uint8(draw_samples(model, max(SAMPLES, options.n),
+                                    np.random.default_rng(options.seed)))
+    shown, train = samples[:options.n], look(data.train)
+    index, distance = latent.nearest_neighbours(look(shown), train, options.k)
+    lines = _copying(look(samples[:SAMPLES]), train,
+                     None if data.held_out is None else look(data.held_out))
+    images = np.concatenate([shown[:, None], data.train[index]], axis=1)
+    captions = [text for i in range(options.n)
+                for text in (f"sample {i}", *(f"{x:.2f}" for x in distance[i]))]
+    space = "features" if options.features else "pixels from 0 to 1"
+    picture = _tiles(images.reshape(-1, *images.shape[2:]), captions, columns=options.k + 1,
+                     first_apart=True)
+    _write_picture(out, plots.with_caption(picture, f"left: generated. Right: the nearest training "
+                                                    f"images and their distances ({space})"))
+    print(f"{out}: {options.n} samples of seed {options.seed}, from step {step:,}; nearest of "
+          f"{len(train):,} training images, Euclidean on {space}")
+    for i in range(options.n):
+        print(f"  sample {i:3}  " + "  ".join(
+            f"{x:.2f} (image {j})" for j, x in zip(index[i], distance[i], strict=True)))
+    print("\n".join(lines))
+
+
+def _copying(samples: np.ndarray, train: np.ndarray, held_out: np.ndarray | None) -> list[str]:
+    """What the nearest-neighbour ratio says, beside that of real, unseen images."""
+    if held_out is None or len(held_out) < 16:
+        return ["there are no held-back images, so copying cannot be measured"]
+    half = len(held_out) // 2
+    try:
+        ratio = metrics.nearest_neighbour_ratio(samples, train, held_out)
+        real = metrics.nearest_neighbour_ratio(held_out[:half], train, held_out[half:])
+    except ValueError as error:
+        raise RunError(f"copying cannot be measured: {error}") from error
+    return [f"nearest neighbours, train/unseen, of {len(samples):,} samples: {ratio:.2f}; of real "
+            f"data: {real:.2f}", "  1 is ideal; copies of training images give 0"]
+
+
+def arithmetic_command(argv: Sequence[str]) -> None:
+    """``gans arithmetic RUN``"""
+    options = _parse(Arithmetic, argv, "gans arithmetic")
+    config, model, folder, step = _decoder(options.run)
+    out = _file(options.out, folder / "arithmetic", ".png")
+    _whole("members", options.members, most=100)
+    _whole("pool", options.pool, most=100_000)
+    _whole("seed", options.seed, 0)
+    if not 0 <= options.noise < math.inf:
+        raise UsageError(f"--noise: wants a number of at least 0, got {options.noise}")
+    wishes = {name: _group(name, getattr(options, name), config) for name in "abc"}
+    numbers = [i for wish in wishes.values() if isinstance(wish, list) for i in wish]
+    draw = max([i + 1 for i in numbers] + [options.pool] * _is_digits(config))
+    z = latent.latents(model, draw, np.random.default_rng(options.seed))
+    pool = latent.JudgedDigits.of(to_uint8(latent.decode(model, z))) if _is_digits(config) else None
+    groups = {name: wish if isinstance(wish, list) else _best(name, wish, pool, options)
+              for name, wish in wishes.items()}
+    means, result = latent.arithmetic(*(z[group] for group in groups.values()))
+    around = latent.surround(result, 9, options.noise, np.random.default_rng((options.seed, 1)))
+    mean_images, results = (to_uint8(latent.decode(model, x)) for x in (means, around))
+
+    titles = [name if isinstance(wish, list) else str(wish) for name, wish in wishes.items()]
+    rows = []
+    for i, group in enumerate(groups.values()):
+        members = to_uint8(latent.decode(model, z[group]))
+        mean = _tiles(mean_images[i:i + 1], [f"mean of {titles[i]}"], columns=1, enlarge=2)
+        members = _tiles(members, [str(j) for j in group], columns=min(len(group), 5))
+        rows.append(plots.side_by_side([plots.sign(" -+"[i], mean), mean, members], gap=12))
+    picture = plots.stacked(rows, gap=12)
+    answer = _tiles(results, columns=3, enlarge=2)
+    answer = plots.with_caption(answer, "the result, and with noise around it")
+    picture = plots.side_by_side([picture, plots.sign("=", picture), answer], gap=12)
+    _write_picture(out, picture)
+
+    print(f"{out}: mean({titles[0]}) - mean({titles[1]}) + mean({titles[2]}), seed {options.seed}, "
+          f"from step {step:,}")
+    for (name, group), title in zip(groups.items(), titles, strict=True):
+        print(f"  {name}: {title + ', ' if title != name else ''}samples "
+              f"{', '.join(map(str, group))}")
+    if pool is not None:
+        all_wishes = [wish for wish in wishes.values() if isinstance(wish, latent.Wish)]
+        wanted = latent.result_of(*all_wishes) if len(all_wishes) == 3 else None
+        print("\n".join(_opinion(mean_images, results, titles, wanted, pool)))
+
+
+def _group(name: str, text: str, config: RunConfig) -> list[int] | latent.Wish:
+    """What ``--a``, ``--b`` or ``--c`` asks for."""
+    numbers = latent.parse_numbers(text)
+    if numbers is not None:
+        _whole(name, max(numbers), 0, most=100_000)
+        return numbers
+    if not _is_digits(config):
+        raise UsageError(f"--{name} {text}: wants numbers of samples such as 3,17,42; words are "
+                         f"understood for digits only, and this run is of {config.data['name']}")
+    try:
+        return latent.Wish.parse(text)
+    except ValueError as error:
+        raise UsageError(f"--{name} {text}: {error}; for example \"thick 3\", or numbers of "
+                         "samples such as 3,17,42") from error
+
+
+def _best(name: str, wish: latent.Wish, pool: latent.JudgedDigits, options: Arithmetic
+          ) -> list[int]:
+    try:
+        return pool.best(wish, options.members).tolist()
+    except ValueError as error:
+        raise UsageError(f"--{name} {wish}: {error}; take fewer --members or a larger --pool, or "
+                         "train longer") from error
+
+
+def _opinion(means: np.ndarray, results: np.ndarray, titles: Sequence[str],
+             wanted: latent.Wish | None, pool: latent.JudgedDigits) -> list[str]:
+    """What the classifier and the measures say of the means and of the nine results."""
+    middle = len(results) // 2
+    judged = latent.JudgedDigits.of(np.concatenate([means, results]))
+    names = [*(f"mean of {title}" for title in titles), "the result"]
+    width = max(map(len, names))
+    lines = [f"{'':{width + 2}}  classifier    stroke width (median)    slant (median)"]
+    for name, i in zip(names, [0, 1, 2, 3 + middle], strict=True):
+        digit = int(judged.probabilities[i].argmax())
+        cells = [f"{judged.measures[key][i]:.2f} ({pool.median(key, digit):.2f})"
+                 for key in ("width", "slant")]
+        lines.append(f"  {name:{width}}  {digit} ({judged.probabilities[i, digit]:.2f})"
+                     f"{cells[0]:>21}{cells[1]:>20}")
+    lines.append("  median: of the samples that the classifier takes for the same digit")
+    if wanted is None:
+        return [*lines, "nothing plain is left of these words, so nothing can be checked"
+                if all(title not in "abc" for title in titles) else
+                "groups are given by numbers, so what is wanted is not known"]
+    good = judged.meets(wanted, pool)[3:]
+    rest = np.delete(good, middle)
+    return [*lines, f"wanted: a {wanted}; the result is {'one' if good[middle] else 'none'}; of "
+            f"{len(rest)} images with noise, {rest.sum()} are"]
+
+
+def animate_command(argv: Sequence[str]) -> None:
+    """``gans animate RUN``"""
+    options = _parse(Animate, argv, "gans animate")
+    folder = _run_folder(options.run)
+    out = _file(options.out, folder / "animation", ".gif")
+    if not 0.1 <= options.fps <= 50:  # NaN too; viewers show faster frames slowly
+        raise UsageError(f"--fps: wants a number from 0.1 to 50, got {options.fps:g}")
+    if options.width is not None:
+        _whole("width", options.width, 64, most=4000)
+    try:
+        pictures = latent.step_pictures(folder / "samples")
+        frames = latent.animation_frames(pictures, options.width)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    durations = latent.animation_durations(len(frames), options.fps)
+    write_atomically(out, lambda file: frames[0].save(
+        file, format="gif", save_all=True, append_images=frames[1:], duration=durations, loop=0))
+    print(f"{out}: {len(frames)} pictures from step {pictures[0][0]:,} to {pictures[-1][0]:,}, "
+          f"{frames[0].width} x {frames[0].height}, {sum(durations) / 1000:.3g} s")
+
+
+def export_command(argv: Sequence[str]) -> None:
+    """``gans export RUN``"""
+    options = _parse(Export, argv, "gans export")
+    config, model, _, step = _trained(options.run)
+    out = _file(options.out, Path(f"{config.model}-{config.data['name']}"), ".npz")
+    pretrained.export_generator(out, model, config, step)
+    print(f"{out}: the generator of step {step:,} of {options.run}, {out.stat().st_size:,} bytes; "
+          f"gans sample {shlex.quote(str(out))} draws from it")
 
 
 def info_command(argv: Sequence[str]) -> None:
     """``gans info RUN``"""
     options = _parse(Info, argv, "gans info")
+    if _generator_file(options.run) is not None:
+        _generator_info(options.run)
+        return
     folder = _run_folder(options.run)
     config = RunConfig.load(folder)
     arrays, meta = load_checkpoint(folder)
@@ -417,6 +728,19 @@ def info_command(argv: Sequence[str]) -> None:
         print("\n".join(Evaluation.from_json(kept["evaluation"]).lines()))
 
 
+def _generator_info(text: str) -> None:
+    config, model, _, step = _trained(text)
+    settings = ", ".join(f"{key}={value}" for key, value in config.settings.items())
+    print(f"{text}: the generator of {config.model} on {config.data['name']} "
+          f"{tuple(config.data['shape'])}, {config.data['items']:,} items")
+    print(f"  step      {step:,} of {config.steps:,}")
+    print(f"  settings  {settings}")
+    print(f"  seed      {config.seed}; {config.threads} threads, {config.device}, {config.dtype}, "
+          + ", ".join(f"{name} {version}" for name, version in config.versions.items()))
+    print(f"  weights   {sum(p.size for p in model.G.parameters()):,}")
+    print(f"  repeat    {config.command}")
+
+
 def results_command(argv: Sequence[str]) -> None:
     """``gans results [NAME]``"""
     options = _parse(Results, argv, "gans results")
@@ -428,6 +752,13 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "train": (train_command, "train a model: gans train gan [--data ring8] [--budget 3m]"),
     "sample": (sample_command, "samples of a run into a file: gans sample RUN --n 2000"),
     "evaluate": (evaluate_command, "measure a run, beside real data: gans evaluate RUN"),
+    "interpolate": (interpolate_command, "images between latent vectors: gans interpolate RUN"),
+    "neighbours": (neighbours_command, "samples beside the nearest training images: gans "
+                                       "neighbours RUN"),
+    "arithmetic": (arithmetic_command, "sums of latent vectors: gans arithmetic RUN "
+                                       "--a \"thick 3\" --b \"thin 3\" --c \"thin 7\""),
+    "animate": (animate_command, "the run's pictures as an animated GIF: gans animate RUN"),
+    "export": (export_command, "the generator alone, as a small file: gans export RUN"),
     "info": (info_command, "what a run is and how far it got: gans info RUN"),
     "results": (results_command, "fill in the table of results: gans results [NAME]"),
 }
@@ -436,27 +767,43 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
 # ------------------------------------------------------------------------------------------ parts
 
 
-def _run_folder(text: str) -> Path:
-    """The folder of a run, given by its path or by its name in ``runs/``."""
+def _generator_file(text: str) -> Path | None:
+    """The file of an exported generator that ``text`` means; a run of this name goes before it."""
+    is_run = any((folder / "config.json").is_file() for folder in (Path(text), Path("runs") / text))
+    return None if is_run else pretrained.find(text)
+
+
+def _run_folder(text: str, others: Sequence[str] = ()) -> Path:
+    """The folder of a run, given by its path or by its name in ``runs/``.
+
+    ``others`` are names that would have been understood, too.
+    """
     for folder in (Path(text), Path("runs") / text):
         if (folder / "config.json").is_file():
             return folder
     if Path(text).is_dir():
         raise UsageError(f"{text}: has no config.json, so it is no run")
     known = {str(path.parent): path.parent for path in Path("runs").glob("*/config.json")}
-    near = difflib.get_close_matches(text, known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(text, [*known, *others], n=1, cutoff=0.4)
     hint = f"did you mean {near[0]}?" if near else (
         f"in runs/ there are {', '.join(sorted(p.name for p in known.values()))}" if known
         else "there are no runs in runs/ yet: gans train gan")
     raise UsageError(f"{text}: no such run; {hint}")
 
 
-def _trained(text: str) -> tuple[RunConfig, Any, Path, int]:
-    """The configuration of a run, its model as the checkpoint has it, its folder and its step."""
-    folder = _run_folder(text)
+def _trained(text: str) -> tuple[RunConfig, Any, Path | None, int]:
+    """The configuration of a run, its model as the checkpoint has it, its folder and its step.
+
+    Or the same of an exported generator, which has no folder.
+    """
+    if (file := _generator_file(text)) is not None:
+        found = pretrained.load_generator(file)
+        use_threads(found.model, min(found.config.threads, get_threads()))
+        return found.config, found.model, None, found.step
+    folder = _run_folder(text, pretrained.names())
     config = RunConfig.load(folder)
-    set_threads(min(config.threads, get_threads()))
     cls = models.model_class(config.model)
+    use_threads(cls, min(config.threads, get_threads()))
     model = models.build(cls, models.settings_from_json(cls, config.settings), config.seed)
     announce_steps(model, config.steps)
     arrays, meta = load_checkpoint(folder)
@@ -465,11 +812,52 @@ def _trained(text: str) -> tuple[RunConfig, Any, Path, int]:
     return config, model, folder, meta["step"]
 
 
-def _check_draw(options: Sample | Evaluate, least: int = 1) -> None:
-    if options.n < least:
-        raise UsageError(f"--n: wants at least {least}, got {options.n}")
-    if options.seed < 0:
-        raise UsageError(f"--seed: wants a whole number of at least 0, got {options.seed}")
+def _decoder(text: str) -> tuple[RunConfig, Any, Path, int]:
+    """``_trained``, for models that make images of latent vectors; others are refused.
+
+    Exported generators have no folder; what is made of them goes to where one is.
+    """
+    config, model, folder, step = _trained(text)
+    folder = folder or Path()
+    if len(config.data["shape"]) == 1:
+        raise UsageError(f"{text}: its samples are points in the plane; this command wants a "
+                         "model of images")
+    if not (hasattr(model, "noise") and hasattr(model, "decode")):
+        raise UsageError(f"{text}: {config.model} does not make images from latent vectors, so "
+                         "there is nothing to explore")
+    return config, model, folder, step
+
+
+def _is_digits(config: RunConfig) -> bool:
+    """Whether the digit classifier can judge samples of this run."""
+    return config.data["name"] in DIGITS and tuple(config.data["shape"]) == (1, 28, 28)
+
+
+def _whole(name: str, value: int, least: int = 1, most: int | None = None) -> None:
+    """Refuse an option outside its range."""
+    if value < least:
+        raise UsageError(f"--{name}: wants at least {least}, got {value}")
+    if most is not None and value > most:
+        raise UsageError(f"--{name}: wants at most {most:,}, got {value:,}")
+
+
+def _file(given: Path | None, usual: Path, ending: str) -> Path:
+    """The file to write; its name has to say what is in it."""
+    if given is not None and given.suffix.lower() != ending:
+        raise UsageError(f"--out {given}: the name must end in {ending}")
+    return usual.with_name(usual.name + ending) if given is None else given
+
+
+def _tiles(images: np.ndarray, captions: Sequence[str] = (), *, columns: int, enlarge: int = 1,
+           first_apart: bool = False) -> Image.Image:
+    """Tiles as large as one can look at."""
+    scale = enlarge * plots.tile_scale(images.shape[1])
+    return plots.tiles(images, captions, columns=columns, scale=scale, first_apart=first_apart)
+
+
+def _write_picture(path: Path, picture: Image.Image) -> None:
+    framed = plots.framed(picture)
+    write_atomically(path, lambda file: framed.save(file, format="png"))
 
 
 def _evaluate(model: Any, data: TrainingData, n: int, seed: int) -> Evaluation:

@@ -155,13 +155,20 @@ class GAN:
         return {"d_loss": d_loss, "g_loss": g_loss,
                 "d_real": self.loss.d_real, "d_fake": self.loss.d_fake}
 
-    def sample(self, n: int, g: np.random.Generator) -> Tensor:
-        """n samples, (n, *data_shape), with noise from ``g``; the averaged generator if any."""
+    def decode(self, z: Tensor) -> Tensor:
+        """Samples of latent vectors z (n, latent_dim); the averaged generator if there is one.
+
+        In eval mode and without recording; the generator's mode is put back.
+        """
         G = self.G if self.ema is None else self.ema.module
         was_training = G.training
         G.eval()
         try:
             with no_grad():
-                return G(self.noise(n, g))
+                return G(z)
         finally:
             G.train(was_training)
+
+    def sample(self, n: int, g: np.random.Generator) -> Tensor:
+        """n samples, (n, *data_shape), decoded from noise of ``g``."""
+        return self.decode(self.noise(n, g))

@@ -57,7 +57,7 @@ class GANLoss:
         with no_grad():
             self.d_real = ops.mean(self.objective.belief(real_logits))
             self.d_fake = ops.mean(self.objective.belief(fake_logits))
-        return d_loss
+        return d_loss.detach()  # what led to it need not be kept until the next step
 
     def g_loss(self, fake: Tensor) -> Tensor:
         """What the maker of ``fake`` shall minimize; D learns nothing from it."""

@@ -18,13 +18,14 @@ from typing import Any
 
 from minigrad import manual_seed
 
+from .dcgan import DCGAN
 from .evaluation import TrainingData
 from .gan import GAN
 
 __all__ = ["MODELS", "ModelError", "build", "laptop_settings", "model_class", "paper_settings",
            "settings_from_json", "settings_to_json", "summary"]
 
-MODELS: dict[str, type] = {cls.name: cls for cls in (GAN,)}
+MODELS: dict[str, type] = {cls.name: cls for cls in (GAN, DCGAN)}
 
 
 class ModelError(ValueError):
@@ -71,8 +72,17 @@ def paper_settings(cls: type, data: TrainingData) -> dict[str, Any]:
 
 
 def laptop_settings(cls: type, data: TrainingData) -> dict[str, Any]:
-    """The settings that were measured on a laptop for data like these."""
-    return settings(cls.laptop(data))
+    """The settings that were measured on a laptop for data like these.
+
+    Raises
+    ------
+    ModelError
+        If the model cannot learn such data.
+    """
+    try:
+        return settings(cls.laptop(data))
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{cls.name} cannot learn {data.name}: {error}") from error
 
 
 def build(cls: type, values: Mapping[str, Any], seed: int) -> Any:

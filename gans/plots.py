@@ -1,13 +1,14 @@
-"""Pictures of a run as PNG files: sample grids, training curves, scatter plots of toys.
+"""Pictures of a run: sample grids, training curves, scatter plots of toys, tiles with captions.
 
 Every function draws on a `Figure` of its own or on a plain array, never through pyplot, so no
-window system is needed and no global state is touched. Files are written beside their final name
-and renamed, so a viewer never sees half a picture and a failed write leaves the old one.
+window system is needed and no global state is touched. What is called `save_` writes a PNG file
+beside its final name and renames it, so a viewer never sees half a picture and a failed write
+leaves the old one; the rest gives arrays, or images of Pillow that the caller writes.
 
 Colours are the blue, vermilion and grey of the set by Okabe and Ito, which colour-blind readers
 can tell apart; lines differ in dash as well, for print without colour.
 
-Left out: animation, interpolation (they are lists of grids), notebooks' inline display, themes.
+Left out: notebooks' inline display, themes, captions in other scripts than Latin.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from typing import BinaryIO
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 BLUE, VERMILION, GREY, BLACK = "#0072B2", "#D55E00", "#8C8C8C", "#222222"
 _LOSSES, _ANSWERS = ("d_loss", "g_loss"), ("d_real", "d_fake")
 _SEPARATOR = 128  # grey level between images: visible beside black and beside white
+_PAPER, _INK = 225, 20  # grey levels behind tiles with captions, and of the captions
+_GAP = 3  # pixels between tiles
+_CAPTION = 16  # pixels of a line of text
 
 
 # ---------------------------------------------------------------------------------------------
@@ -107,6 +111,113 @@ def save_grid(
         raise ValueError(f"save_grid: scale must be at least 1, got {scale}")
     grid = to_grid(images, columns).repeat(scale, axis=0).repeat(scale, axis=1)
     _write(path, lambda file: Image.fromarray(grid).save(file, format="png"))
+
+
+# ---------------------------------------------------------------------------------------------
+# tiles: images with a line of text below
+
+
+def tile_scale(height: int) -> int:
+    """How often a pixel is repeated so that a tile is at least 56 pixels high."""
+    return math.ceil(56 / height)
+
+
+def tiles(
+    images: np.ndarray,
+    captions: Sequence[str] = (),
+    *,
+    columns: int,
+    scale: int = 1,
+    first_apart: bool = False,
+) -> Image.Image:
+    """Images row by row on grey paper, each with its caption below.
+
+    Parameters
+    ----------
+    images : uint8 array, (n, h, w) grey or (n, h, w, 3) colour
+    captions : sequence of n texts, or none
+        Letters shrink until a caption is as wide as its image.
+    columns : int
+        Images in a row; the last row may be short.
+    scale : int
+        Every pixel is drawn scale x scale.
+    first_apart : bool
+        Leave a wide gap behind the first column.
+
+    Raises ValueError for other shapes or types, no images, or another number of captions.
+    """
+    images = np.asarray(images)
+    to_grid(images[:1], columns)  # refuses what is no image
+    if captions and len(captions) != len(images):
+        raise ValueError(f"tiles: {len(images)} images, but {len(captions)} captions")
+    parts = [Image.fromarray(x.repeat(scale, axis=0).repeat(scale, axis=1)) for x in images]
+    if captions:
+        parts = [with_caption(x, text) for x, text in zip(parts, captions, strict=True)]
+    rows = []
+    for start in range(0, len(parts), columns):
+        row = parts[start : start + columns]
+        if first_apart and len(row) > 1:
+            row = [row[0], side_by_side(row[1:])]
+        rows.append(side_by_side(row, gap=5 * _GAP if first_apart else _GAP))
+    return stacked(rows)
+
+
+def with_caption(image: Image.Image, text: str) -> Image.Image:
+    """The image with a line of text below, in letters that fit its width."""
+    width, height = image.size
+    paper = Image.new(image.mode, (width, height + _CAPTION), _grey(image, _PAPER))
+    paper.paste(image, (0, 0))
+    draw = ImageDraw.Draw(paper)
+    for size in range(12, 5, -1):
+        font = ImageFont.load_default(size)
+        if draw.textlength(text, font=font) <= width:
+            break
+    middle = (width / 2, height + _CAPTION / 2)
+    draw.text(middle, text, fill=_grey(image, _INK), font=font, anchor="mm")
+    return paper
+
+
+def side_by_side(parts: Sequence[Image.Image], *, gap: int = _GAP) -> Image.Image:
+    """Images in a row, each in the middle of its height."""
+    return _joined(parts, gap, 0)
+
+
+def stacked(parts: Sequence[Image.Image], *, gap: int = _GAP) -> Image.Image:
+    """Images below each other, flush left."""
+    return _joined(parts, gap, 1)
+
+
+def framed(image: Image.Image) -> Image.Image:
+    """The image with a margin of paper."""
+    paper = Image.new(
+        image.mode, (image.width + 2 * _GAP, image.height + 2 * _GAP), _grey(image, _PAPER)
+    )
+    paper.paste(image, (_GAP, _GAP))
+    return paper
+
+
+def sign(text: str, like: Image.Image) -> Image.Image:
+    """A large sign, such as + or =, to stand between parts of the mode of `like`."""
+    paper = Image.new(like.mode, (26, 30), _grey(like, _PAPER))
+    draw = ImageDraw.Draw(paper)
+    draw.text((13, 15), text, fill=_grey(like, _INK), font=ImageFont.load_default(26), anchor="mm")
+    return paper
+
+
+def _joined(parts: Sequence[Image.Image], gap: int, axis: int) -> Image.Image:
+    size = [max(part.size[i] for part in parts) for i in (0, 1)]
+    size[axis] = sum(part.size[axis] for part in parts) + gap * (len(parts) - 1)
+    paper = Image.new(parts[0].mode, tuple(size), _grey(parts[0], _PAPER))
+    at = 0
+    for part in parts:
+        place = (at, (size[1] - part.height) // 2) if axis == 0 else (0, at)
+        paper.paste(part, place)
+        at += part.size[axis] + gap
+    return paper
+
+
+def _grey(image: Image.Image, level: int) -> int | tuple[int, ...]:
+    return level if image.mode == "L" else (level,) * 3
 
 
 # ---------------------------------------------------------------------------------------------

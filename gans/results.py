@@ -80,6 +80,11 @@ JOBS: dict[str, Job] = {job.name: job for job in (
     Job("gan-gaussian", "GAN on the lecture's Gaussian", "gan", "gaussian", "20s", _FIVE,
         aim="mean within 0.3, covariance within 25 %"),
     Job("gan-ring8", "GAN on a ring of 8", "gan", "ring8", "60s", _FIVE),
+    Job("dcgan-digits", "DCGAN on digits", "dcgan", "digits", "5m", _THREE,
+        aim="classifier score at least 0.75 of that of real digits, every class at 4 % or more, "
+            "Frechet distance at most half of the GAN's, nearest neighbours at least 0.9"),
+    Job("dcgan-emoji", "DCGAN on emoji", "dcgan", "emoji", "10m", _THREE,
+        aim="nearest neighbours at least 0.9"),
 )}
 
 

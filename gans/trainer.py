@@ -95,6 +95,7 @@ __all__ = [
     "report_period",
     "save_picture",
     "state_arrays",
+    "use_threads",
 ]
 
 LOG_EVERY = 10  # steps of one row
@@ -109,6 +110,11 @@ TOY_GRID = 1000
 CHUNK = 250  # samples made at once
 CLOCKS = ("seconds", "ms_per_step")  # the columns that differ between two equal runs
 FORMAT = 1  # of checkpoints
+
+
+def use_threads(model: Any, threads: int) -> None:
+    """Let so many threads work; a model may say with ``blas_threads`` how many of BLAS."""
+    set_threads(threads, blas=getattr(model, "blas_threads", None))
 
 
 class RunError(RuntimeError):
@@ -495,7 +501,7 @@ class Trainer:
     def __init__(self, model: Any, data: TrainingData, judge: Judge, config: RunConfig,
                  folder: Path, *, checkpoint_seconds: float = CHECKPOINT_SECONDS,
                  progress: bool = True) -> None:
-        set_threads(config.threads)
+        use_threads(model, config.threads)
         self.model, self.data, self.judge, self.config = model, data, judge, config
         self.folder, self.progress = Path(folder), progress
         self.checkpoint_seconds = checkpoint_seconds
