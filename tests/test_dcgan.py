@@ -426,3 +426,33 @@ def test_laptop_settings(name, items, shape):
     assert len(data.dataset) == items and model.data_shape == data.shape == shape
     assert model.ema_decay > 0 and model.sample(2, np.random.default_rng(0)).shape == (2, *shape)
     assert model.batch_size <= items and dcgan.DCGAN.default_budget == 300
+
+
+# ------------------------------------------------------------------ a margin, and cooling down
+
+
+def test_a_margin_is_background_that_only_the_networks_see():
+    model = DCGAN((1, 28, 28), latent_dim=4, features_G=4, features_D=4, batch_size=4, margin=2)
+    convolutions = [m for m in model.D if isinstance(m, Conv2d)]
+    assert [m.kernel_size for m in convolutions] == [(4, 4)] * 4  # 32 - 16 - 8 - 4 - 1
+    x = Tensor(np.random.default_rng(0).random((2, 1, 28, 28), dtype="float32") * 2 - 1)
+    framed = dcgan.Margin(2)(x).numpy()
+    assert framed.shape == (2, 1, 32, 32)
+    np.testing.assert_allclose(framed[:, :, 2:30, 2:30], x.numpy(), atol=1e-6)
+    framed[:, :, 2:30, 2:30] = -1
+    np.testing.assert_array_equal(framed, -1)
+    np.testing.assert_allclose(dcgan.Margin(-2)(dcgan.Margin(2)(x)).numpy(), x.numpy(), atol=1e-6)
+    assert model.sample(3, np.random.default_rng(0)).shape == (3, 1, 28, 28)
+    assert model.D(x).shape == (2, 1)
+    with pytest.raises(ShapeError, match="30 x 30"):
+        DCGAN((1, 28, 28), features_G=4, features_D=4, margin=1)
+
+
+def test_rates_cool_down_at_the_end():
+    model = small(cool_down=0.5)
+    model.set_total_steps(4)
+    rates = []
+    for _ in range(4):
+        rates.append((model.opt_G.lr / model.lr_G, model.loss.opt_D.lr / model.lr_D))
+        model.train_step(pictures())
+    assert rates == [(1, 1), (1, 1), (1, 1), (0.5, 0.5)] and model.opt_G.lr == 0

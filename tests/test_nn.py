@@ -341,7 +341,7 @@ def test_batch_of_one(rng):
     with pytest.raises(ndl.ShapeError, match=r"\(1, 3\).*batch of one"):
         bn(x)  # its variance is 0, and all that it knew of x would be lost
     y = bn.eval()(x)
-    np.testing.assert_allclose(y.numpy(), x.numpy() + [[1, 2, 3]], rtol=1e-4)
+    np.testing.assert_allclose(y.numpy(), x.numpy() + np.array([[1, 2, 3]]), rtol=1e-4)
     ln = nn.LayerNorm1d(3)(x)
     np.testing.assert_allclose([ln.numpy().mean(), ln.numpy().std()], [0, 1], atol=1e-3)
 

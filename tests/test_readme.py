@@ -59,7 +59,7 @@ def help_of(*words: str) -> str:
 
 def unknown_options(call: list[str]) -> list[str]:
     """The options of a call that the program's help does not list."""
-    # The words that name what runs ("gans train gan"); then the values and options.
+    # The words that name what runs ("gans train dcgan"); then the values and options.
     end = next((i for i, word in enumerate(call) if word.startswith("-")), len(call))
     names = [word for word in call[1:end] if re.fullmatch(r"[a-z][a-z0-9_-]*", word)]
     listed = help_of(call[0], *names)
@@ -85,7 +85,7 @@ def test_readme_has_the_two_set_up_lines():
     lines = [line for block in blocks(ROOT / "README.md", "bash") for line in commands(block)]
     lines = [line for line in lines if line.startswith(SETUP)]
     assert len(lines) == 2
-    assert sum("gans train gan" in line for line in lines) == 1
+    assert sum("gans train dcgan" in line for line in lines) == 1
     assert sum(line.endswith("pytest") for line in lines) == 1
 
 

@@ -17,6 +17,7 @@ from .parallel import parallel_for, workspace
 __all__ = ["leaky_relu", "leaky_relu_gradient", "undo_leaky_relu"]
 
 BLOCK = 1 << 17  # elements handled at a time
+WORTH = 1 << 20  # elements that are worth a thread
 
 
 def leaky_relu(a: Array, slope: float, out: Array | None = None) -> Array:
@@ -38,7 +39,7 @@ def leaky_relu(a: Array, slope: float, out: Array | None = None) -> Array:
             xp.multiply(source[s], slope, out=below)
             xp.maximum(source[s], below, out=target[s])
 
-    parallel_for(work, a.size, BLOCK)
+    parallel_for(work, a.size, BLOCK, WORTH)
     return y
 
 
@@ -60,7 +61,7 @@ def leaky_relu_gradient(out_grad: Array, a: Array, slope: float) -> Array:
         for s in blocks:
             undo_leaky_relu(upstream[s], values[s], slope, target[s])
 
-    parallel_for(work, a.size, BLOCK)
+    parallel_for(work, a.size, BLOCK, WORTH)
     return grad
 
 

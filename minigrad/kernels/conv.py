@@ -1,11 +1,12 @@
 """Convolution, fast: which of the ways runs for which sizes, and the door to each.
 
-There are four ways to compute the same numbers. ``choose`` picks one by the sizes alone, so that
+There are several ways to compute the same numbers. ``choose`` picks one by the sizes alone, so that
 the same shapes always give the same bits; ``python -m minigrad kernels`` prints what it picks.
 
 - ``direct``: im2col and one product, for everything;
 - ``winograd``: between many channels, 4x4 kernels with stride 2 (9/16 of the multiplications) and
-  3x3 kernels with stride 1 (1/4 of them, and larger transforms);
+  3x3 kernels with stride 1 (1/4 of them, and larger transforms); on small maps of odd sides the
+  whole image is one tile;
 - ``planar``: images of few channels come in or go out;
 - on a GPU, whatever the sizes, im2col in one launch and one product (``fused``).
 

@@ -22,6 +22,7 @@ __all__ = ["batch_norm", "batch_norm_gradient"]
 
 ELEMENTS = 1 << 17  # of a chunk: with its workspaces it stays in the L2 cache
 ROWS = 2048  # of a chunk at most: so many float32 numbers are summed up without losing digits
+WORTH = 1 << 20  # elements that are worth a thread
 LARGE_MEAN = 100.0  # squares of the mean against the variance from which digits are lost
 
 
@@ -41,6 +42,10 @@ def _like(rows: Array, a: Array) -> Array:
     return rows.reshape(n, *size, c).transpose(0, a.ndim - 1, *range(1, a.ndim - 1))
 
 
+def _worth(rows: Array) -> int:
+    return WORTH // rows.shape[1]
+
+
 def _step(rows: Array) -> int:
     return max(1, min(ROWS, ELEMENTS // rows.shape[1]))
 
@@ -57,7 +62,7 @@ def _sums(rows: Array, fill: Callable[[slice, Array], None], count: int) -> Arra
             total += part
         return total
 
-    first, *others = parallel_for(work, len(rows), _step(rows))
+    first, *others = parallel_for(work, len(rows), _step(rows), _worth(rows))
     for other in others:
         first += other
     return first
@@ -128,7 +133,7 @@ def batch_norm(
                 xp.multiply(out, slope, out=below)
                 xp.maximum(out, below, out=out)
 
-    parallel_for(work, len(rows), _step(rows))
+    parallel_for(work, len(rows), _step(rows), _worth(rows))
     return _like(y, x), mean.astype(x.dtype), var.astype(x.dtype)
 
 
@@ -185,5 +190,5 @@ def batch_norm_gradient(
             xp.multiply(masked[s], of_grad, out=out)
             out += pull
 
-    parallel_for(work, len(rows), _step(rows))
+    parallel_for(work, len(rows), _step(rows), _worth(rows))
     return _like(grad_x, x), grad_gamma.astype(x.dtype), grad_beta.astype(x.dtype)

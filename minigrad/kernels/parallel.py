@@ -62,13 +62,16 @@ def set_threads(n: int, *, blas: int | None = None) -> None:
     _blas_limit[:] = [threadpool_limits(blas)]
 
 
-def parallel_for(work: Callable[[Iterator[slice]], Result], n: int, step: int) -> list[Result]:
+def parallel_for(
+    work: Callable[[Iterator[slice]], Result], n: int, step: int, worth: int | None = None
+) -> list[Result]:
     """Cut 0..n into chunks of at most ``step`` and share them out, in order, among the threads.
 
     ``work`` is called once in each thread with the chunks that fall to it, and what it returns
     comes back in the order of the chunks, so that partial sums are always added alike: the chunks
-    depend on n, ``step`` and the number of threads alone. Less than half a chunk is not worth a
-    thread. A loop inside a loop runs in its own thread alone.
+    depend on n, ``step`` and the number of threads alone. What is less than ``worth``, by default a
+    quarter of a chunk, is not worth a thread: handing the interpreter's lock over takes longer than
+    a short call of NumPy. A loop inside a loop runs in its own thread alone.
 
     Raises
     ------
@@ -76,7 +79,7 @@ def parallel_for(work: Callable[[Iterator[slice]], Result], n: int, step: int) -
         What ``work`` raised, after all threads have ended.
     """
     threads = 1 if getattr(_local, "inside", False) else get_threads()
-    threads = max(1, min(threads, n // max(1, step // 4)))
+    threads = max(1, min(threads, n // max(1, step // 4 if worth is None else worth)))
     rounds = -(-n // (threads * step))
     step = -(-n // (threads * max(1, rounds)))
     if threads == 1:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import init, ops
-from ..autograd import Tensor
+from .. import init, kernels, ops
+from ..autograd import Tensor, constant
 from ..backend import Array, Device
 from ..errors import ShapeError
 from .module import Buffer, Module, Parameter
@@ -76,9 +76,9 @@ class _BatchNorm(Module):
         return y if slope is None else ops.leaky_relu(y, slope)
 
     def _moved(self, running: Tensor, batch: Array) -> Buffer:
-        old = running.cached_data
-        return Buffer(old * (1 - self.momentum) + batch * self.momentum, device=running.device,
-                      dtype=old.dtype)
+        moved = running.cached_data.copy()
+        kernels.active().ema(moved, batch, 1 - self.momentum)
+        return Buffer(constant(moved))
 
     def extra_repr(self) -> str:
         return f"{self.dim}, eps={self.eps}, momentum={self.momentum}"

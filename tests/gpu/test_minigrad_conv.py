@@ -706,7 +706,7 @@ def test_dcgan_equals_numpys(cp, side, mode):
 
 
 @pytest.mark.parametrize("side, mode, most, most_in_all", [
-    (64, "fast", 300, 340), (28, "fast", 150, 180), (64, "reference", 1100, 1200),
+    (64, "fast", 300, 300), (28, "fast", 150, 180), (64, "reference", 1100, 1200),
     (28, "reference", 750, 800)])
 def test_the_budget_of_a_dcgan_step(cp, trace, capsys, side, mode, most, most_in_all):
     """KERNELS.md: no synchronisation, no download, three uploads at most, bounded launches.
@@ -742,7 +742,7 @@ def test_averaged_weights_wait_for_nothing_either(cp, trace):
         here.step()
     assert (t.delta["sync"], t.delta["d2h"]) == (0, 0)
     assert t.delta["h2d"] <= 3
-    assert t.names.count("minigrad_ema") == 1
+    assert "minigrad_ema" in t.names
 
 
 @pytest.mark.parametrize("side", [64, 28])

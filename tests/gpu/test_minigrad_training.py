@@ -288,7 +288,7 @@ def count(trace, step):
     return t
 
 
-@pytest.mark.parametrize("mode, most", [("fast", 200), ("reference", 220)])
+@pytest.mark.parametrize("mode, most", [("fast", 100), ("reference", 220)])
 def test_the_budget_of_a_gan_step(cp, trace, capsys, mode, most):
     """KERNELS.md: no synchronisation, no download, three uploads at most, bounded launches."""
     step, _ = gan_step(CUDA)
