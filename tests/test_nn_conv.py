@@ -527,3 +527,47 @@ def test_training_learns(rng):
         opt.minimize(ndl.softmax_loss(net(x), labels))
     net.eval()
     assert (net(x).numpy().argmax(1) == labels).mean() > 0.95
+
+
+# ----------------------------------------------------------------------- activation taken along
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2, 1.0])
+def test_conv2d_with_a_slope_is_conv2d_then_leaky_relu(slope, rng):
+    x, w = tensor(rng, 2, 3, 7, 6), tensor(rng, 4, 3, 3, 3)
+    c = tensor(rng, 2, 4, 4, 3)
+
+    def values(y):
+        first = ndl.grad((y * y * c).sum(), [x, w], create_graph=True)
+        second = ndl.grad(sum((g * g).sum() for g in first), [x, w])
+        return [t.numpy() for t in (y, *first, *second)]
+
+    joined = values(ops.conv2d(x, w, 2, 1, slope))
+    apart = values(ops.leaky_relu(ops.conv2d(x, w, 2, 1), slope))
+    for a, b in zip(joined, apart, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+    plain = [g.numpy() for g in ndl.grad(ops.conv2d(x, w, 2, 1, slope).sum(), [x, w])]
+    simple = [g.numpy() for g in ndl.grad(
+        ops.leaky_relu(ops.conv2d(x, w, 2, 1), slope).sum(), [x, w])]
+    for a, b in zip(plain, simple, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_conv2d_refuses_a_slope_out_of_range(rng):
+    x, w = tensor(rng, 1, 1, 4, 4), tensor(rng, 1, 1, 3, 3)
+    for slope in (-0.1, 1.5):
+        with pytest.raises(ValueError, match="slope"):
+            ops.conv2d(x, w, slope=slope)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_sequential_joins_conv2d_and_activation(bias, rng):
+    conv = nn.Conv2d(2, 3, 3, bias=bias)
+    net = nn.Sequential(conv, nn.LeakyReLU(0.2))
+    x = tensor(rng, 2, 2, 5, 5)
+    y = net(x)
+    np.testing.assert_allclose(y.numpy(), ops.leaky_relu(conv(x), 0.2).numpy(), rtol=1e-6,
+                               atol=1e-6)
+    assert (type(y.op) is ops.Conv2d) is not bias
+    with ndl.reference_kernels():
+        assert type(net(x).op) is ops.LeakyReLU
