@@ -74,7 +74,8 @@ def undo_leaky_relu(out_grad: Array, a: Array, slope: float, out: Array) -> None
         xp.multiply(out_grad, above, out=out)
         return
     slopes = workspace(xp, "slopes", a.size, a.dtype).reshape(a.shape)
-    xp.multiply(above, 1 - slope, out=slopes)
+    slopes[...] = above  # (a product of bools and a number would be taken in float64)
+    slopes *= 1 - slope
     slopes += slope
     xp.multiply(out_grad, slopes, out=out)
 
