@@ -24,7 +24,7 @@ from .windows import windows
 
 __all__ = ["backward", "forward"]
 
-ROWS = 1024  # windows of a chunk
+ROWS = 2048  # windows of a chunk
 
 
 def _step(g: Geometry) -> int:
