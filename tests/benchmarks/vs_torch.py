@@ -395,14 +395,14 @@ def switches(threads: int, repeats: int, names: list[str]) -> None:
     from minigrad.kernels import conv, direct, fast, norm, parallel, planar, reference
     from minigrad.kernels import winograd_k4s2 as k4s2
     from minigrad.nn import layers as nn_layers
-    from minigrad.ops import conv as conv_ops
 
     never = {way: (1 << 30, 1) for way in conv.Way}
     off = {
         "Winograd": [(conv, "_PAYS", never)],
         "planar images": [(conv, "FEW", 0)],
         "chunks (whole batch at once)": [(m, "ROWS", 1 << 30) for m in (direct, planar, k4s2)],
-        "weight transform kept": [(conv_ops._Convolution, "_transformed", lambda *_: None)],
+        "weight transform kept": [(sys.modules["minigrad.ops.conv"]._Convolution, "_transformed",
+                                   lambda *_: None)],
         "fused batch norm": [(fast, "batch_norm", reference.batch_norm),
                              (fast, "batch_norm_gradient", reference.batch_norm_gradient)],
         "chunks in batch norm": [(norm, "ELEMENTS", 1 << 40)],
