@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from ..backend import Array, array_module, cpu
+from ..backend import Array, array_module
 from . import (
     direct,
     fused,
@@ -33,7 +33,7 @@ from . import (
     winograd_k4s2,
     winograd_whole,
 )
-from .geometry import Geometry, channels_last
+from .geometry import Geometry, channels_last, on_cpu
 
 __all__ = [
     "Way",
@@ -81,13 +81,9 @@ def choose(g: Geometry) -> Way:
     return Way.DIRECT
 
 
-def _on_cpu(a: Array) -> bool:
-    return array_module(a) is cpu().module
-
-
 def _is_fast(a: Array) -> bool:
     """Whether there are fast kernels for an array of this kind."""
-    return _on_cpu(a) or fused.runs(a)
+    return on_cpu(a) or fused.runs(a)
 
 
 def _weight(weight: Array) -> Array:
@@ -116,7 +112,7 @@ def _forward(
     way = choose(g)
     dy = None if out_grad is None else channels_last(out_grad)
     w = None if weight is None else _weight(weight)
-    if not _on_cpu(x):
+    if not on_cpu(x):
         y, dw = fused.conv_forward(g, x.transpose(0, 2, 3, 1), w, dy)
         return _as_image(y, Way.DIRECT), _as_weight(dw)
     x = _image(x, way)
@@ -134,7 +130,7 @@ def _backward(
     way = choose(g)
     dy = channels_last(out_grad)
     w = None if weight is None else _weight(weight)
-    if not _on_cpu(out_grad):
+    if not on_cpu(out_grad):
         dx, dw = fused.conv_backward(g, dy, w, None if x is None else x.transpose(0, 2, 3, 1))
         return _as_image(dx, Way.DIRECT), _as_weight(dw)
     image = None if x is None else _image(x, way)
@@ -181,7 +177,7 @@ def conv2d_transform(
     weight: Array, n: int, size: Pair, stride: Pair, padding: Pair
 ) -> Array | None:
     """The weight as Winograd's products want it, where n images of this size take that way."""
-    if not _on_cpu(weight):
+    if not on_cpu(weight):
         return None
     o, c, kh, kw = weight.shape
     g = Geometry(n, c, *size, o, kh, kw, *stride, *padding)

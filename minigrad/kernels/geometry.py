@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..backend import Array, array_module
+from ..backend import Array, array_module, cpu
 from .parallel import workspace
 
-__all__ = ["Geometry", "Matrices", "channels_last", "matrices", "padded", "scratch"]
+__all__ = ["Geometry", "Matrices", "channels_last", "matrices", "on_cpu", "padded",
+           "scratch"]
 
 
 class Geometry(NamedTuple):
@@ -37,6 +38,11 @@ class Geometry(NamedTuple):
     def ow(self) -> int:
         """The width of the result."""
         return (self.w + 2 * self.pw - self.kw) // self.sw + 1
+
+
+def on_cpu(a: Array) -> bool:
+    """Whether an array lives where the loops over chunks run."""
+    return array_module(a) is cpu().module
 
 
 def channels_last(a: Array) -> Array:

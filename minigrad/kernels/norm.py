@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..backend import Array, array_module, cpu
+from ..backend import Array, array_module
 from . import fused, reference
 from .activation import undo_leaky_relu
-from .parallel import parallel_for, workspace
+from .direct import add_up
+from .geometry import on_cpu, scratch
+from .parallel import parallel_for
 
 __all__ = ["batch_norm", "batch_norm_gradient"]
 
@@ -24,10 +26,6 @@ ELEMENTS = 1 << 17  # of a chunk: with its workspaces it stays in the L2 cache
 ROWS = 2048  # of a chunk at most: so many float32 numbers are summed up without losing digits
 WORTH = 1 << 20  # elements that are worth a thread
 LARGE_MEAN = 100.0  # squares of the mean against the variance from which digits are lost
-
-
-def _on_cpu(a: Array) -> bool:
-    return array_module(a) is cpu().module
 
 
 def _rows(a: Array) -> Array:
@@ -62,14 +60,7 @@ def _sums(rows: Array, fill: Callable[[slice, Array], None], count: int) -> Arra
             total += part
         return total
 
-    first, *others = parallel_for(work, len(rows), _step(rows), _worth(rows))
-    for other in others:
-        first += other
-    return first
-
-
-def _scratch(name: str, like: Array) -> Array:
-    return workspace(array_module(like), name, like.size, like.dtype).reshape(like.shape)
+    return add_up(parallel_for(work, len(rows), _step(rows), _worth(rows)))
 
 
 def _statistics(rows: Array) -> tuple[Array, Array]:
@@ -89,7 +80,7 @@ def _statistics(rows: Array) -> tuple[Array, Array]:
 
         def around(s: slice, out: Array) -> None:
             chunk = rows[s]
-            centred = _scratch("centred", chunk)
+            centred = scratch(chunk, "centred", *chunk.shape)
             xp.subtract(chunk, centre, out=centred)
             xp.matmul(ones[:, :len(chunk)], centred, out=out[:1])
             out[1] = xp.einsum("pc,pc->c", centred, centred)
@@ -111,7 +102,7 @@ def batch_norm(
     if fused.runs(x):
         y, mean, var = fused.batch_norm(_rows(x), gamma, beta, eps, slope)
         return _like(y, x), mean, var
-    if not _on_cpu(x):
+    if not on_cpu(x):
         return reference.batch_norm(x, gamma, beta, eps, slope)
     xp = array_module(x)
     rows = _rows(x)
@@ -129,7 +120,7 @@ def batch_norm(
             if slope == 0:
                 xp.maximum(out, 0, out=out)
             elif slope is not None:
-                below = _scratch("below", out)
+                below = scratch(out, "below", *out.shape)
                 xp.multiply(out, slope, out=below)
                 xp.maximum(out, below, out=out)
 
@@ -150,7 +141,7 @@ def batch_norm_gradient(
         grad_x, grad_gamma, grad_beta = fused.batch_norm_gradient(
             _rows(x), _rows(y), gamma, mean, var, _rows(out_grad), eps, slope)
         return _like(grad_x, x), grad_gamma, grad_beta
-    if not _on_cpu(x):
+    if not on_cpu(x):
         return reference.batch_norm_gradient(x, y, gamma, mean, var, out_grad, eps, slope)
     xp = array_module(x)
     rows, outputs, upstream = _rows(x), _rows(y), _rows(out_grad)
@@ -167,7 +158,7 @@ def batch_norm_gradient(
         if masked is not upstream:
             undo_leaky_relu(upstream[s], outputs[s], slope, d)
         if centre is not None:
-            values = xp.subtract(values, centre, out=_scratch("centred", d))
+            values = xp.subtract(values, centre, out=scratch(d, "centred", *d.shape))
         xp.matmul(ones[:, :len(d)], d, out=out[:1])
         out[1] = xp.einsum("pc,pc->c", d, values)
 
@@ -182,7 +173,7 @@ def batch_norm_gradient(
     def work(chunks: Iterator[slice]) -> None:
         for s in chunks:
             values, out = rows[s], grad_x[s]
-            pull = _scratch("centred", values)
+            pull = scratch(values, "centred", *values.shape)
             if centre is not None:
                 values = xp.subtract(values, centre, out=pull)
             xp.multiply(values, of_x, out=pull)
