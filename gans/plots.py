@@ -1,18 +1,22 @@
-"""Pictures of a run: sample grids, training curves, scatter plots of toys, tiles with captions.
+"""Pictures of runs and the parts of figures: grids, curves, scatter plots, densities, bars, tables.
 
 Every function draws on a `Figure` of its own or on a plain array, never through pyplot, so no
 window system is needed and no global state is touched. What is called `save_` writes a PNG file
 beside its final name and renames it, so a viewer never sees half a picture and a failed write
 leaves the old one; the rest gives arrays, or images of Pillow that the caller writes.
 
-Colours are the blue, vermilion and grey of the set by Okabe and Ito, which colour-blind readers
-can tell apart; lines differ in dash as well, for print without colour.
+The figures of the notebooks (``gans.figures``) are put together from the parts under "parts of
+figures": ``drawing`` makes a figure that a notebook shows by itself, the others draw into its axes.
 
-Left out: notebooks' inline display, themes, captions in other scripts than Latin.
+Colours are the set by Okabe and Ito, which colour-blind readers can tell apart; lines differ in
+dash as well, for print without colour.
+
+Left out: themes, captions in other scripts than Latin.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +29,10 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 BLUE, VERMILION, GREY, BLACK = "#0072B2", "#D55E00", "#8C8C8C", "#222222"
+GREEN, ORANGE, SKY, PURPLE = "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
+# What sets the lines of one axes apart, in this order: first by colour, in print by dash.
+LINES = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (PURPLE, (0, (1, 1))),
+         (ORANGE, (0, (5, 1, 1, 1))), (SKY, (0, (8, 2))), (BLACK, (0, (3, 3))))
 _LOSSES, _ANSWERS = ("d_loss", "g_loss"), ("d_real", "d_fake")
 _SEPARATOR = 128  # grey level between images: visible beside black and beside white
 _PAPER, _INK = 225, 20  # grey levels behind tiles with captions, and of the captions
@@ -467,6 +475,162 @@ def _points(name: str, points: np.ndarray) -> np.ndarray:
     if not np.isfinite(points).all():
         raise ValueError(f"save_scatter: {name} hold NaN or infinity")
     return points
+
+
+# ---------------------------------------------------------------------------------------------
+# parts of figures
+
+
+class Drawing(Figure):
+    """A figure that a notebook shows as a picture when it is the last line of a cell."""
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+    def png(self, dpi: int = 96) -> bytes:
+        """The picture as the content of a PNG file; equal drawings are equal bytes."""
+        content = io.BytesIO()
+        self.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
+        return content.getvalue()
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write a PNG file for print; ValueError for a name that ends otherwise."""
+        content = self.png(dpi=200)
+        _write(path, lambda file: file.write(content))
+
+
+def drawing(
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    title: str = "",
+    width: float = 7.2,
+    height: float = 2.8,
+    sharex: bool = False,
+    sharey: bool = False,
+) -> tuple[Drawing, np.ndarray]:
+    """A new figure and its axes, (rows, columns), each row ``height`` inches high.
+
+    ``title`` says in one line what the figure shows: the story must be readable from pictures.
+    """
+    figure = Drawing(figsize=(width, rows * height + (0.4 if title else 0.0)),
+                     layout="constrained")
+    if title:
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    return figure, figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+
+
+def curves(axes: Axes, x: np.ndarray, lines: Mapping[str, np.ndarray], *, start: int = 0) -> None:
+    """Lines over ``x`` by their labels, told apart by colour and dash, from style ``start`` on."""
+    for i, (label, y) in enumerate(lines.items()):
+        colour, dash = LINES[(start + i) % len(LINES)]
+        axes.plot(x, y, color=colour, linestyle=dash, linewidth=1.8, label=label)
+
+
+def density(axes: Axes, x: np.ndarray, y: np.ndarray, label: str, style: int = 0) -> None:
+    """A density over ``x``: a line with the mass below it shaded. ``style`` counts as in LINES."""
+    colour, dash = LINES[style % len(LINES)]
+    axes.fill_between(x, y, color=colour, alpha=0.18, linewidth=0)
+    axes.plot(x, y, color=colour, linestyle=dash, linewidth=1.8, label=label)
+
+
+def level(axes: Axes, value: float, label: str = "", *, vertical: bool = False) -> None:
+    """A thin dotted line across the axes at a value to compare with."""
+    line = axes.axvline if vertical else axes.axhline
+    line(value, color=BLACK, linewidth=0.9, linestyle=(0, (1, 2)), label=label or None)
+
+
+def points(
+    axes: Axes,
+    samples: np.ndarray,
+    real: np.ndarray | None = None,
+    centres: np.ndarray | None = None,
+    *,
+    size: float = 4.0,
+) -> None:
+    """Generated points in the plane, (n, 2), over grey real ones and rings around the modes."""
+    if real is not None:
+        axes.scatter(*_points("real", real).T, s=size, c="#BDBDBD", linewidths=0, label="real")
+    axes.scatter(*_points("samples", samples).T, s=size, c=BLUE, alpha=0.55, linewidths=0,
+                 label="generated")
+    if centres is not None:
+        axes.scatter(*_points("centres", centres).T, s=90, facecolors="none",
+                     edgecolors=VERMILION, linewidths=1.0, label="modes")
+    axes.set_aspect("equal")
+
+
+def bars(
+    axes: Axes,
+    values: Mapping[str, float],
+    errors: Mapping[str, float] | None = None,
+    *,
+    colours: Mapping[str, str] | None = None,
+) -> None:
+    """Horizontal bars by their labels, the first on top, with whiskers of ``errors`` either way."""
+    names = list(values)
+    places = np.arange(len(names))[::-1]
+    axes.barh(places, list(values.values()), height=0.62,
+              color=[(colours or {}).get(name, BLUE) for name in names],
+              xerr=None if errors is None else [errors.get(name, 0.0) for name in names],
+              ecolor=BLACK, capsize=2.5)
+    axes.set_yticks(places, names)
+
+
+def table(
+    axes: Axes,
+    values: np.ndarray,
+    *,
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    form: str = "{:.2g}",
+    highest: float | None = None,
+) -> None:
+    """A matrix as coloured cells, each with its number written in it by ``form``.
+
+    ``rows`` and ``columns`` name them; ``form`` of "" writes no numbers; ``highest`` is the value
+    of the darkest colour (that of the largest cell).
+    """
+    values = np.asarray(values, dtype=np.float64)
+    highest = float(np.nanmax(np.abs(values))) if highest is None else highest
+    signed = bool((values < 0).any())
+    axes.imshow(values, cmap="PuOr" if signed else "Blues", aspect="auto",
+                vmin=-highest if signed else 0.0, vmax=highest or 1.0)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    for (i, j), number in np.ndenumerate(values):
+        if form and np.isfinite(number):
+            dark = abs(number) > 0.6 * highest
+            axes.text(j, i, form.format(number), ha="center", va="center", fontsize=9,
+                      color="white" if dark else BLACK)
+
+
+def pictures(
+    axes: Axes, images: np.ndarray, columns: int, *, rows: Sequence[str] = ()
+) -> None:
+    """uint8 images, (n, h, w) or (n, h, w, 3), as one grid, with a name beside each row."""
+    grid = to_grid(images, columns)
+    axes.imshow(grid, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    height = images.shape[1] + 2
+    places = [i * grid.shape[0] / max(1, len(rows)) + height / 2 for i in range(len(rows))]
+    axes.set_xticks([])
+    axes.set_yticks(places, rows)
+    axes.tick_params(length=0, labelsize=9)
+    axes.spines[:].set_visible(False)
+
+
+def finish(axes: Axes, *, title: str = "", x: str = "", y: str = "", legend: str = "") -> None:
+    """Labels and the house's plain frame; ``legend`` is a place such as "upper right", or none."""
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(x, fontsize=9)
+    axes.set_ylabel(y, fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#E4E4E4", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8)
+    if legend:
+        axes.legend(loc=legend, frameon=False, fontsize=8)
 
 
 # ---------------------------------------------------------------------------------------------
