@@ -102,6 +102,19 @@ def reference_pages() -> dict[str, str]:
     return pages
 
 
+def notebook_pages() -> dict[str, str]:
+    """The notebooks by file name, as they are but for links out of their folder.
+
+    In the repository these lead to files beside the notebooks. Here pages of the docs stand in one
+    folder with them, and source files are named, not linked.
+    """
+    pages = {}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        text = path.read_text(encoding="utf-8").replace("](../docs/", "](../")
+        pages[path.name] = re.sub(r"\[`?([^\]`]+)`?\]\(\.\./(?!guide|results)[^)]*\)", r"`\1`", text)
+    return pages
+
+
 def escape_markup(app, what, name, obj, options, lines):
     """In docstrings |x| is an absolute value and *args are arguments; `code` stays as it is."""
     for i, line in enumerate(lines):
@@ -134,3 +147,4 @@ def setup(app):
     app.connect("autodoc-skip-member", skip_field_aliases)
     write(DOCS / "_generated", {"ops_table.md": ops_table() + "\n"})
     write(DOCS / "api", reference_pages())
+    write(DOCS / "notebooks", notebook_pages())

@@ -43,6 +43,7 @@ from minigrad.serialize import CheckpointError, write_atomically
 from . import latent, metrics, models, plots, pretrained, results
 from .classifier import load_classifier
 from .evaluation import DIGITS, SAMPLES, Evaluation, TrainingData, judge, open_data
+from .figures import FIGURES
 from .toys import TOYS
 from .trainer import (
     ConfigError,
@@ -230,6 +231,16 @@ class Info:
 
 
 @dataclass
+class FigureOptions:
+    """Draw a figure of the notebooks; without a name, list them."""
+
+    name: tyro.conf.Positional[str | None] = None
+    """Its name."""
+    out: Path | None = None
+    """A .png file (NAME.png)."""
+
+
+@dataclass
 class Results:
     """Run what is missing in the table of results, and write docs/results.md."""
 
@@ -252,7 +263,7 @@ def list_command(argv: Sequence[str]) -> None:
     _parse(List, argv, "gans list")
     print("models (gans train MODEL):")
     for name, cls in models.MODELS.items():
-        print(f"  {name:10} {models.summary(cls)} [{_duration(cls.default_budget)} by default]")
+        print(f"  {name:11} {models.summary(cls)} [{_duration(cls.default_budget)} by default]")
     if pretrained.names():
         print("trained generators (gans sample NAME):")
     for name in pretrained.names():
@@ -741,6 +752,21 @@ def _generator_info(text: str) -> None:
     print(f"  repeat    {config.command}")
 
 
+def figure_command(argv: Sequence[str]) -> None:
+    """``gans figure [NAME]``"""
+    options = _parse(FigureOptions, argv, "gans figure")
+    if options.name is None:
+        print("\n".join(FIGURES))
+        return
+    if options.name not in FIGURES:
+        near = difflib.get_close_matches(options.name, FIGURES, n=1)
+        hint = f"did you mean {near[0]}?" if near else "gans figure lists all"
+        raise UsageError(f"no figure is called {options.name!r}; {hint}")
+    out = _file(options.out, Path(options.name), ".png")
+    FIGURES[options.name]().save(out)
+    print(f"{out}: {options.name}")
+
+
 def results_command(argv: Sequence[str]) -> None:
     """``gans results [NAME]``"""
     options = _parse(Results, argv, "gans results")
@@ -760,6 +786,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "animate": (animate_command, "the run's pictures as an animated GIF: gans animate RUN"),
     "export": (export_command, "the generator alone, as a small file: gans export RUN"),
     "info": (info_command, "what a run is and how far it got: gans info RUN"),
+    "figure": (figure_command, "a figure of the notebooks as a file: gans figure NAME"),
     "results": (results_command, "fill in the table of results: gans results [NAME]"),
 }
 
@@ -861,11 +888,14 @@ def _write_picture(path: Path, picture: Image.Image) -> None:
 
 
 def _evaluate(model: Any, data: TrainingData, n: int, seed: int) -> Evaluation:
+    """What the data's judge says of samples, and what the model measures of itself, if it does."""
     samples = draw_samples(model, n, np.random.default_rng(seed))
     try:
-        return judge(data).evaluate(samples)
+        found = judge(data).evaluate(samples)
+        own = model.measure(data) if hasattr(model, "measure") else ()
     except ValueError as error:
         raise RunError(f"the samples cannot be measured: {error}") from error
+    return dataclasses.replace(found, scores=(*found.scores, *own))
 
 
 def _keep(folder: Path, evaluation: Evaluation, seed: int) -> None:

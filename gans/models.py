@@ -18,14 +18,21 @@ from typing import Any
 
 from minigrad import manual_seed
 
+from .autoencoder import Autoencoder
 from .dcgan import DCGAN
 from .evaluation import TrainingData
 from .gan import GAN
+from .minibatch import MinibatchGAN
+from .unrolled import UnrolledGAN
+from .vae import VAE
+from .wgan import WGAN
+from .wgan_gp import WGANGP
 
 __all__ = ["MODELS", "ModelError", "build", "laptop_settings", "model_class", "paper_settings",
            "settings_from_json", "settings_to_json", "summary"]
 
-MODELS: dict[str, type] = {cls.name: cls for cls in (GAN, DCGAN)}
+MODELS: dict[str, type] = {cls.name: cls for cls in (
+    GAN, DCGAN, WGAN, WGANGP, UnrolledGAN, MinibatchGAN, Autoencoder, VAE)}
 
 
 class ModelError(ValueError):

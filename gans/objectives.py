@@ -7,7 +7,8 @@ one table that turns a name into an object.
 With s(a) = sigmoid(a) and softplus(a) = log(1 + exp(a)):  -log s(a) = softplus(-a) and
 -log(1 - s(a)) = softplus(a), which is how the logarithms are computed: no logit is too large.
 
-Leaves out: Wasserstein and hinge objectives, which come with their models.
+Leaves out: hinge objectives, which come with their models, and what bounds the slope of a critic,
+which is the business of the Wasserstein models.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ __all__ = [
     "Minimax",
     "NonSaturating",
     "Objective",
+    "Wasserstein",
 ]
 
 
@@ -94,8 +96,31 @@ class LeastSquares:
         return ops.clip((logits - self.a) * (1.0 / (self.b - self.a)), 0.0, 1.0)
 
 
+@dataclass(frozen=True)
+class Wasserstein:
+    """The dual form of the Wasserstein distance (Arjovsky et al. 2017, equation 2).
+
+    J_D = E f(G(z)) - E f(x) and J_G = -E f(G(z)). D's raw output is the value f of a critic. The
+    losses have no lower bound, so only a critic whose slope is bounded can play: by clipped weights
+    (``gans.wgan``) or by a gradient penalty (``gans.wgan_gp``).
+    """
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return ops.mean(fake) - ops.mean(real)
+
+    def g_loss(self, fake: Tensor) -> Tensor:
+        return -ops.mean(fake)
+
+    def belief(self, logits: Tensor) -> Tensor:
+        """sigmoid(f): it orders samples as f does; as a probability it means nothing."""
+        return ops.sigmoid(logits)
+
+
 class Objective(Enum):
-    """The names of the objectives, for settings and command lines."""
+    """The names of the objectives, for settings and command lines.
+
+    Wasserstein is none of them: it cannot be chosen for a discriminator whose slope nothing bounds.
+    """
 
     MINIMAX = "minimax"
     NON_SATURATING = "non-saturating"

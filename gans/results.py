@@ -5,6 +5,10 @@ the page shows, each in a process of its own, and keeps one row per seed in
 ``docs/results/NAME.csv``. A row that is there is never run again; a run that was stopped goes on
 where it was. The page ``docs/results.md`` is made from the rows alone.
 
+A ``Job`` is a training by the command line. A ``Sweep`` is an experiment of a notebook: functions
+that train something small and return numbers, its arms, each called with every seed in this
+process.
+
 Leaves out: running several seeds at once, since they would slow each other down, and choosing
 pictures: the one shown is the last picture of seed 0.
 """
@@ -12,27 +16,34 @@ pictures: the one shown is the last picture of seed 0.
 from __future__ import annotations
 
 import csv
+import datetime
 import difflib
 import json
 import os
+import platform
 import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+import minigrad
+from minigrad import get_threads, set_threads
 from minigrad.serialize import write_atomically
 
 from .evaluation import Evaluation
-from .trainer import RunConfig, load_checkpoint
+from .trainer import RunConfig, load_checkpoint, read_log
 
-__all__ = ["JOBS", "Job", "ResultsError", "run", "write_page"]
+__all__ = ["JOBS", "SWEEPS", "Job", "ResultsError", "Sweep", "run", "write_page"]
 
 DOCS = Path("docs")
 RUNS = Path("runs") / "results"
-_FIXED = ("seed", "command", "steps", "seconds", "threads", "cores", "versions")
+_FIXED = ("arm", "seed", "command", "date", "steps", "seconds", "threads", "cores", "versions")
 
 
 class ResultsError(RuntimeError):
@@ -48,13 +59,15 @@ class Job:
     name, title : str
         For files and for people.
     model, data, budget : str
-        Of the command line.
+        Of the command line; the budget is a time such as "3m", or steps such as "5000 steps".
     seeds : tuple of int
         Three; five for runs under two minutes.
     options : tuple of str
         What else stands on the command line.
     aim : str
         What the entry has to reach.
+    watch : str
+        A live metric of which the row keeps the highest value of all reports after the first.
     """
 
     name: str
@@ -65,11 +78,37 @@ class Job:
     seeds: tuple[int, ...]
     options: tuple[str, ...] = ()
     aim: str = ""
+    watch: str = ""
 
     def command(self, seed: int) -> list[str]:
         """The arguments of ``gans`` that train one row."""
-        return ["train", self.model, "--data", self.data, "--budget", self.budget,
-                "--seed", str(seed), *self.options]
+        length = ["--steps", self.budget.removesuffix(" steps")] \
+            if self.budget.endswith(" steps") else ["--budget", self.budget]
+        return ["train", self.model, "--data", self.data, *length, "--seed", str(seed),
+                *self.options]
+
+
+Arms = Mapping[str, Callable[[int], Mapping[str, float]]]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """An experiment with arms that are compared, each run with every seed.
+
+    Attributes
+    ----------
+    name, title, text : str
+        For files and for people.
+    arms : callable
+        Gives the arms by name: functions from a seed to numbers by name.
+    seeds : tuple of int
+    """
+
+    name: str
+    title: str
+    arms: Callable[[], Arms]
+    seeds: tuple[int, ...]
+    text: str = ""
 
 
 _THREE, _FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
@@ -85,10 +124,23 @@ JOBS: dict[str, Job] = {job.name: job for job in (
             "Frechet distance at most half of the GAN's, nearest neighbours at least 0.9"),
     Job("dcgan-emoji", "DCGAN on emoji", "dcgan", "emoji", "10m", _THREE,
         aim="nearest neighbours at least 0.9"),
+    Job("wgan-gp-ring8", "WGAN-GP on a ring of 8", "wgan-gp", "ring8", "2000 steps", _THREE,
+        aim="8 modes, 80 % within 3 sigma of a mode", watch="modes"),
+    Job("wgan-gp-grid25", "WGAN-GP on a grid of 25", "wgan-gp", "grid25", "4000 steps", _THREE,
+        aim="24 modes, 70 % within 3 sigma of a mode", watch="modes"),
+    Job("unrolled-ring8", "Unrolled GAN on a ring of 8, K = 5", "unrolled", "ring8", "5000 steps",
+        _THREE, aim="8 modes, 60 % within 3 sigma of a mode", watch="modes"),
+    Job("unrolled-ring8-k0", "The same without looking ahead, K = 0", "unrolled", "ring8",
+        "5000 steps", _THREE, ("--unroll", "0"), aim="at most 3 modes at any report",
+        watch="modes"),
+)}
+
+SWEEPS: dict[str, Sweep] = {sweep.name: sweep for sweep in (
 )}
 
 
 def run(name: str | None = None, *, write_only: bool = False, jobs: Mapping[str, Job] = JOBS,
+        sweeps: Mapping[str, Sweep] = SWEEPS,
         gans: Sequence[str] = (sys.executable, "-m", "gans")) -> None:
     """Train the missing rows of one entry (or of all), then write the page.
 
@@ -102,22 +154,64 @@ def run(name: str | None = None, *, write_only: bool = False, jobs: Mapping[str,
     ResultsError
         If there is no such entry, this is no checkout, or a run fails.
     """
-    if name is not None and name not in jobs:
-        near = difflib.get_close_matches(name, jobs, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(jobs)}"
+    if name is not None and name not in {**jobs, **sweeps}:
+        near = difflib.get_close_matches(name, {**jobs, **sweeps}, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else \
+            f"there are {', '.join([*jobs, *sweeps])}"
         raise ResultsError(f"the table has no entry {name!r}; {hint}")
     if not DOCS.is_dir():
         raise ResultsError(f"gans results writes into {DOCS}/, which is not here; call it in a "
                            "checkout of minigrad")
     if not write_only:
-        for job in jobs.values() if name is None else [jobs[name]]:
+        for job in jobs.values():
             finished = {int(row["seed"]) for row in _rows(job)}
-            for seed in job.seeds:
+            for seed in job.seeds if name in (None, job.name) else ():
                 if seed not in finished:
                     _train(job, seed, gans)
-                    write_page(jobs)
-    write_page(jobs)
+                    write_page(jobs, sweeps)
+        for sweep in sweeps.values():
+            if name in (None, sweep.name):
+                _sweep(sweep)
+    write_page(jobs, sweeps)
     print(f"wrote {DOCS / 'results.md'}")
+
+
+def _sweep(sweep: Sweep) -> None:
+    """Run what is missing, seed by seed, so that a sweep that was stopped has whole seeds."""
+    arms = sweep.arms()
+    versions = {"minigrad": minigrad.__version__, "numpy": np.__version__,
+                "python": platform.python_version()}
+    before = get_threads()
+    set_threads(1)
+    try:
+        for seed in sweep.seeds:
+            for arm, experiment in arms.items():
+                rows = _rows(sweep)
+                if any((row["arm"], int(row["seed"])) == (arm, seed) for row in rows):
+                    continue
+                began = time.perf_counter()
+                numbers = experiment(seed)
+                seconds = time.perf_counter() - began
+                print(f"{sweep.name}, {arm}, seed {seed}: {seconds:.1f} s", flush=True)
+                rows.append({"arm": arm, "seed": str(seed),
+                             "command": f"gans results {sweep.name}", "date": _today(),
+                             "seconds": f"{seconds:.1f}", "threads": "1",
+                             "cores": str(os.cpu_count()), "versions": _named(versions),
+                             **{key: f"{value:.6g}" for key, value in numbers.items()}})
+                order = list(arms)
+                rows.sort(key=lambda row: (order.index(row["arm"]) if row["arm"] in arms
+                                           else len(order), int(row["seed"])))
+                _write_rows(sweep, rows)
+    finally:
+        set_threads(before)
+
+
+def _today() -> str:
+    return datetime.date.today().isoformat()
+
+
+def _named(versions: Mapping[str, str]) -> str:
+    return " ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _train(job: Job, seed: int, gans: Sequence[str]) -> None:
@@ -136,10 +230,12 @@ def _train(job: Job, seed: int, gans: Sequence[str]) -> None:
     config = RunConfig.load(folder)
     meta = load_checkpoint(folder)[1]
     kept = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
-    row = {"seed": seed, "command": config.command, "steps": config.steps,
+    row = {"seed": seed, "command": config.command, "date": _today(), "steps": config.steps,
            "seconds": round(meta["seconds"], 1), "threads": config.threads,
-           "cores": os.cpu_count(), "versions": " ".join(
-               f"{name} {version}" for name, version in config.versions.items())}
+           "cores": os.cpu_count(), "versions": _named(config.versions)}
+    if job.watch:
+        seen = [line[job.watch] for line in read_log(folder) if line[job.watch] == line[job.watch]]
+        row[f"highest {job.watch}"] = max(seen)
     for score in Evaluation.from_json(kept["evaluation"]).scores:
         row[score.name] = f"{score.value:.6g}"
         row[f"{score.name} real"] = "" if score.real is None else f"{score.real:.6g}"
@@ -153,7 +249,7 @@ def _train(job: Job, seed: int, gans: Sequence[str]) -> None:
         write_atomically(_picture(job), lambda file: file.write(content))
 
 
-def _path(job: Job) -> Path:
+def _path(job: Job | Sweep) -> Path:
     return DOCS / "results" / f"{job.name}.csv"
 
 
@@ -161,7 +257,7 @@ def _picture(job: Job) -> Path:
     return DOCS / "results" / f"{job.name}-seed{job.seeds[0]}.png"
 
 
-def _rows(job: Job) -> list[dict[str, str]]:
+def _rows(job: Job | Sweep) -> list[dict[str, str]]:
     """The finished rows of an entry."""
     try:
         with open(_path(job), newline="", encoding="utf-8") as file:
@@ -173,7 +269,7 @@ def _rows(job: Job) -> list[dict[str, str]]:
     return rows
 
 
-def _write_rows(job: Job, rows: Sequence[Mapping[str, str]]) -> None:
+def _write_rows(job: Job | Sweep, rows: Sequence[Mapping[str, str]]) -> None:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines: list[str] = []
 
@@ -204,6 +300,7 @@ _LABELS = {
     "variance_error": "error of the variance in the worst direction, %",
     "two_sample": "told from real by 1 neighbour, %",
     "sharpness": "sharpness",
+    "highest modes": "most modes with 1 % at any report",
 }
 
 _HEAD = """# Results
@@ -215,12 +312,15 @@ is the last one of seed 0.
 """
 
 
-def write_page(jobs: Mapping[str, Job] = JOBS) -> None:
+def write_page(jobs: Mapping[str, Job] = JOBS, sweeps: Mapping[str, Sweep] = SWEEPS) -> None:
     """Write ``docs/results.md`` from the finished rows."""
     parts = [_HEAD]
     for job in jobs.values():
         if rows := _rows(job):
             parts.append(_section(job, rows))
+    for sweep in sweeps.values():
+        if rows := _rows(sweep):
+            parts.append(_sweep_section(sweep, rows))
     text = "\n".join(parts)
     write_atomically(DOCS / "results.md", lambda file: file.write(text.encode()))
 
@@ -246,6 +346,23 @@ def _section(job: Job, rows: Sequence[Mapping[str, str]]) -> str:
     picture = _picture(job)
     if picture.exists():
         lines += ["", f"![Samples of {job.title}, seed {job.seeds[0]}](results/{picture.name})"]
+    return "\n".join([*lines, ""])
+
+
+def _sweep_section(sweep: Sweep, rows: Sequence[Mapping[str, str]]) -> str:
+    """One line for every arm, one column for every number that any arm has."""
+    names = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in _FIXED]
+    lines = [f"## {sweep.title}", "", "```bash", f"gans results {sweep.name}", "```", ""]
+    lines += [sweep.text, ""] if sweep.text else []
+    seconds = sum(float(row["seconds"]) for row in rows)
+    lines += [f"{len(rows)} runs, {seconds / 60:.0f} minutes with 1 thread of {rows[0]['cores']} "
+              f"CPU cores. {rows[0]['versions']}.", ""]
+    lines += [f"| arm | seeds | {' | '.join(_LABELS.get(name, name) for name in names)} |",
+              f"|---|---:|{'---:|' * len(names)}"]
+    for arm in dict.fromkeys(row["arm"] for row in rows):
+        of_arm = [row for row in rows if row["arm"] == arm]
+        cells = [_mean(of_arm, name) for name in names]
+        lines.append(f"| {arm} | {len(of_arm)} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 

@@ -19,10 +19,11 @@ curves, live metric) and one checkpoint, and throws them away. The budget covers
 together; what is not in it is start-up, and the full evaluation after the end.
 
 A model is any object with ``batch_size``, ``train_step(batches)`` returning 0-d Tensors by name,
-and ``sample(n, generator)``. Three things are optional: ``datasets(data)``, a list of data sets of
+and ``sample(n, generator)``. Four things are optional: ``datasets(data)``, a list of data sets of
 which each gets a stream of its own (without it, the training data); ``set_total_steps(n)``, called
 once before the first step, for schedules; ``balance``, the value of ``d_loss`` at which the
-discriminator can tell nothing, which the curves then show.
+discriminator can tell nothing, which the curves then show. The command line also asks for
+``measure(data)``: scores of the model itself, such as a reconstruction error, for its report.
 
 State is found by looking at attributes (``named_state``): networks, optimizers, averages, NumPy
 generators, and whatever has ``state_dict`` and ``load_state_dict``. Plain numbers and bare arrays

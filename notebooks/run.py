@@ -71,7 +71,7 @@ def execute(path: Path, fast: bool = False) -> nbformat.NotebookNode:
         cell.id = f"cell-{i}"
     notebook.metadata = nbformat.from_dict({
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"}})
+        "language_info": {"name": "python", "pygments_lexer": "ipython3"}})
     if found := faults(notebook):
         raise NotebookError(f"{path.name}: " + "\n  ".join(found))
     return notebook

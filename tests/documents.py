@@ -24,7 +24,7 @@ class Block:
 
 def documents() -> list[Path]:
     """README.md, CONTRIBUTING.md and the hand-written pages of the site."""
-    written_by_tools = {"_build", "_generated", "api", "jupyter_execute"}
+    written_by_tools = {"_build", "_generated", "api", "notebooks", "jupyter_execute"}
     pages = [
         page
         for page in sorted((ROOT / "docs").rglob("*.md"))

@@ -1,5 +1,7 @@
 """The command line: what it prints, what it writes, and how it refuses what cannot be meant."""
 
+import csv
+import datetime
 import json
 import os
 import re
@@ -15,10 +17,12 @@ from PIL import Image
 import minigrad
 from gans import __main__ as command_line
 from gans import results
+from gans.figures import FIGURES
 from gans.models import MODELS, ModelError, model_class, settings_from_json, summary
-from gans.results import Job, ResultsError
-from gans.trainer import RunConfig
+from gans.results import Job, ResultsError, Sweep
+from gans.trainer import RunConfig, read_log
 from minigrad import __main__ as engine
+from minigrad import get_threads
 from minigrad.data import load as load_set
 from minigrad.data import write_idx
 
@@ -340,7 +344,8 @@ def test_results(checkout, capfd):
     assert "Seeds 0, 1:" in page and "(results/tiny-toy-seed0.png)" in page
     assert Path("docs/results/tiny-toy-seed0.png").stat().st_size > 100
     rows = Path("docs/results/tiny-toy.csv").read_text().splitlines()
-    assert rows[0].startswith("seed,command,steps,seconds,threads,cores,versions,sharpness,")
+    assert rows[0].startswith("seed,command,date,steps,seconds,threads,cores,versions,"
+                              "sharpness,")
     assert [row.split(",")[0] for row in rows[1:]] == ["0", "1"]
     # finished rows are not run again; a command that fails proves it
     results.run(jobs=JOBS, gans=[sys.executable, "-c", "raise SystemExit(3)"])
@@ -349,6 +354,60 @@ def test_results(checkout, capfd):
     Path("docs/results/tiny-toy.csv").write_text("\n".join(rows[:2]) + "\n")
     results.run("tiny-toy", jobs=JOBS, gans=command())
     assert Path("docs/results/tiny-toy.csv").read_text().splitlines() == rows
+
+
+def test_results_keep_the_highest_of_a_live_metric_and_jobs_may_count_steps(checkout, capfd):
+    job = Job("tiny-toy", "Tiny on a toy", "tiny", "optdigits", "3 steps", (0,),
+              ("--threads", "1", "--report-every", "1"), watch="sharpness")
+    results.run(jobs={job.name: job}, sweeps={}, gans=command())
+    with open("docs/results/tiny-toy.csv", newline="") as file:
+        row, = csv.DictReader(file)
+    assert row["steps"] == "3" and row["date"] == datetime.date.today().isoformat()
+    seen = [line["sharpness"] for line in read_log(Path("runs/results/tiny-toy-seed0"))]
+    assert float(row["highest sharpness"]) == max(seen) and len(seen) == 3
+    assert "--steps 3 --seed 0" in Path("docs/results.md").read_text()
+
+
+def test_sweeps(checkout, capfd):
+    calls = []
+
+    def arm(name, factor):
+        def experiment(seed):
+            calls.append((name, seed))
+            assert get_threads() == 1
+            return {"gain": factor * seed, **({"loss": 1.5} if name == "with" else {})}
+        return experiment
+
+    arms = {"with": arm("with", 2.0), "without": arm("without", -1.0)}
+    sweep = Sweep("tips", "Tips that help", lambda: arms, (1, 2), "What the tips do.")
+    results.run("tips", jobs={}, sweeps={"tips": sweep})
+    assert sorted(calls) == [("with", 1), ("with", 2), ("without", 1), ("without", 2)]
+    path = Path("docs/results/tips.csv")
+    rows = path.read_text().splitlines()
+    assert rows[0] == "arm,seed,command,date,seconds,threads,cores,versions,gain,loss"
+    assert [row.split(",")[:2] for row in rows[1:]] == [
+        ["with", "1"], ["with", "2"], ["without", "1"], ["without", "2"]]
+    page = Path("docs/results.md").read_text()
+    assert "| with | 2 | 3 ± 1.4 | 1.5 |" in page and "| without | 2 | -1.5 ± 0.71 |  |" in page
+    assert "## Tips that help" in page and "What the tips do." in page
+    path.write_text("\n".join([rows[0], *rows[2:]]) + "\n")
+    calls.clear()
+    results.run("tips", jobs={}, sweeps={"tips": sweep})
+    assert calls == [("with", 1)]  # only what is missing, put in its place
+    assert [r.split(",")[:2] for r in path.read_text().splitlines()] == [
+        r.split(",")[:2] for r in rows]
+
+
+def test_figures_by_name(tmp_path, capsys):
+    assert gans("figure") == 0
+    names = capsys.readouterr().out.split()
+    assert names == [*FIGURES] and names
+    out = tmp_path / "figure.png"
+    assert gans("figure", names[0], "--out", str(out)) == 0
+    assert Image.open(out).size[0] > 1000
+    assert gans("figure", names[0][:-1] + "q") == 2
+    assert f"did you mean {names[0]}?" in capsys.readouterr().err
+    assert gans("figure", names[0], "--out", "figure.pdf") == 2
 
 
 def test_results_that_fail(checkout, capfd):

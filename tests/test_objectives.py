@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 import minigrad as ndl
-from gans.objectives import OBJECTIVES, LeastSquares, Minimax, NonSaturating, Objective
+from gans.objectives import (
+    OBJECTIVES,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Objective,
+    Wasserstein,
+)
 from minigrad import Tensor
 
 
@@ -72,6 +79,19 @@ def test_least_squares_values_and_slopes():
     assert slope(ls.g_loss, -5.0) == pytest.approx(-6.0)  # no saturation: (a - c)
     pearson = LeastSquares(-1, 1, 0)
     assert pearson.g_loss(logits(2.0)).item() == pytest.approx(2.0)
+
+
+def test_wasserstein_losses_are_differences_of_means():
+    w = Wasserstein()
+    real, fake = logits(1.0, 4.0), logits(-2.0, 0.5, 3.0)
+    assert w.d_loss(real, fake).item() == pytest.approx(0.5 - 2.5)
+    assert w.g_loss(fake).item() == pytest.approx(-0.5)
+    # the game is zero-sum: what does not depend on G is a constant to it
+    assert w.d_loss(real, fake).item() + w.g_loss(fake).item() == pytest.approx(-2.5)
+    # a critic is known up to a constant, which the slopes and the difference do not see
+    assert w.d_loss(real + 7.0, fake + 7.0).item() == pytest.approx(w.d_loss(real, fake).item())
+    assert [slope(w.g_loss, a) for a in (-50.0, 0.0, 50.0)] == [-1.0] * 3  # never saturates
+    assert ndl.grad(w.d_loss(real, fake), [real, fake])[0].numpy().tolist() == [[-0.5]] * 2
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=lambda o: type(o).__name__)
