@@ -48,6 +48,7 @@ __all__ = [
     "simultaneous_descent",
     "total_variation",
     "value",
+    "value_of_logits",
     "wasserstein_1d",
     "wasserstein_1d_of_densities",
 ]
@@ -85,8 +86,18 @@ def _pair(name: str, p: Array, q: Array, x: Array | None) -> tuple[Array, Array]
         raise ValueError(f"{name}: probabilities and densities are finite and not negative")
     if x is not None:
         x = np.asarray(x)
-        if x.shape != p.shape or not (np.diff(x) > 0).all():
-            raise ValueError(f"{name}: x must be {p.shape} increasing points, got {x.shape}")
+        if x.shape != p.shape or len(x) < 2 or not (np.diff(x) > 0).all():
+            raise ValueError(f"{name}: x must be {p.shape} increasing points, at least two, got "
+                             f"{x.shape}")
+    return p, q
+
+
+def _distributions(name: str, p: Array, q: Array, x: Array | None) -> tuple[Array, Array]:
+    """As ``_pair``, and weights (no x) must sum to 1."""
+    p, q = _pair(name, p, q, x)
+    if x is None and not (abs(p.sum() - 1) < 1e-6 and abs(q.sum() - 1) < 1e-6):
+        raise ValueError(f"{name}: probabilities sum to 1, got {p.sum():.6g} and {q.sum():.6g}; "
+                         "densities need the points x")
     return p, q
 
 
@@ -121,9 +132,10 @@ def kl(p: Array, q: Array, x: Array | None = None) -> float:
     Raises
     ------
     ValueError
-        For other shapes, negative values, or points that do not increase.
+        For other shapes, negative values, points that do not increase, or, without points, weights
+        that do not sum to 1.
     """
-    p, q = _pair("kl", p, q, x)
+    p, q = _distributions("kl", p, q, x)
     return _integral(_times_log(p, p) - _times_log(p, q), x)  # p / q itself may overflow
 
 
@@ -132,7 +144,7 @@ def js(p: Array, q: Array, x: Array | None = None) -> float:
 
     Arguments and errors as for ``kl``. Source: S4, "Comparison of distributions".
     """
-    p, q = _pair("js", p, q, x)
+    p, q = _distributions("js", p, q, x)
     both = p + q  # twice the mean, which would underflow where this does not
     return 0.5 * _integral(
         _times_log(p, _ratio(2 * p, both)) + _times_log(q, _ratio(2 * q, both)), x)
@@ -143,7 +155,7 @@ def total_variation(p: Array, q: Array, x: Array | None = None) -> float:
 
     Arguments and errors as for ``kl``. 1/2 + TV/2 is the accuracy of the best discriminator.
     """
-    p, q = _pair("total_variation", p, q, x)
+    p, q = _distributions("total_variation", p, q, x)
     return 0.5 * _integral(np.abs(p - q), x)
 
 
@@ -167,7 +179,10 @@ def kl_to_standard_normal(mu: Array, sigma: Array) -> float:
     sum (mu^2 + sigma^2 - log sigma^2 - 1) / 2 over arrays of one shape, in nats. Source: Kingma
     and Welling 2014, appendix B; slide S4 "Variational autoencoders".
     """
-    variance = np.square(np.asarray(sigma, dtype=np.float64))
+    mu, variance = np.asarray(mu, dtype=np.float64), np.square(np.asarray(sigma, dtype=np.float64))
+    if mu.shape != variance.shape:
+        raise ValueError(f"kl_to_standard_normal: mu and sigma must have one shape, got {mu.shape} "
+                         f"and {variance.shape}")
     if not (variance > 0).all():
         raise ValueError("kl_to_standard_normal: every sigma must be other than 0")
     return 0.5 * float(np.sum(np.square(mu) + variance - np.log(variance) - 1))
@@ -244,14 +259,15 @@ def value(D: Array, p: Array, q: Array, x: Array | None = None) -> float:
     """V(D, G) = int p log D + q log(1 - D), what the discriminator maximizes; -J_D.
 
     ``D`` (n,) holds probabilities; the other arguments are those of ``kl``. Minus infinity where
-    D is certain and wrong. Source: Goodfellow et al. 2014, equation 1.
+    D is certain and wrong, which D* is never, but for rounding: far out, where one density is more
+    than 10^16 times the other, use ``value_of_logits``. Source: Goodfellow et al. 2014, equation 1.
 
     Raises
     ------
     ValueError
         Also for answers outside [0, 1] where p or q has mass.
     """
-    p, q = _pair("value", p, q, x)
+    p, q = _distributions("value", p, q, x)
     D = np.asarray(D, dtype=np.float64)
     if D.shape != p.shape:
         raise ValueError(f"value: D must have the shape of p, {p.shape}, got {D.shape}")
@@ -259,6 +275,20 @@ def value(D: Array, p: Array, q: Array, x: Array | None = None) -> float:
     if not ((D[asked] >= 0) & (D[asked] <= 1)).all():
         raise ValueError("value: D holds probabilities, from 0 to 1 wherever p or q has mass")
     return _integral(_times_log(p, D) + _times_log(q, 1 - D), x)
+
+
+def value_of_logits(logits: Array, p: Array, q: Array, x: Array | None = None) -> float:
+    """V of D = s(a), given by its logits a (n,): int -p softplus(-a) - q softplus(a).
+
+    Finite for every finite logit. The logit of D* is log p - log q. Arguments and errors as for
+    ``value``.
+    """
+    p, q = _distributions("value_of_logits", p, q, x)
+    logits = np.asarray(logits, dtype=np.float64)
+    if logits.shape != p.shape:
+        raise ValueError(f"value_of_logits: logits must have the shape of p, {p.shape}, got "
+                         f"{logits.shape}")
+    return -_integral(p * np.logaddexp(0, -logits) + q * np.logaddexp(0, logits), x)
 
 
 # ---------------------------------------------------------------------------------- earth movers
@@ -360,7 +390,8 @@ GENERATOR_COSTS: tuple[GeneratorCost, ...] = (
                   lambda a: -np.exp(a), lambda a: -np.exp(a)),
 )
 """The three costs of Goodfellow 2016, figure 16 (slide S4 "The generator cost function"), where all
-three are halved. With D = D* the mean slope of the third is that of KL(data, model)."""
+three are halved. With D = D* the mean slope of the third is that of KL(data, model), and of the
+second that of KL(model, data) - 2 JS, which is 2 KL((data + model) / 2, data)."""
 
 
 def min_max(payoff: Array) -> float:
@@ -381,9 +412,17 @@ def max_min(payoff: Array) -> float:
 
 def _payoff(payoff: Array) -> Array:
     payoff = np.asarray(payoff, dtype=np.float64)
-    if payoff.ndim != 2 or 0 in payoff.shape:
-        raise ValueError(f"a game wants a table of payoffs, got {payoff.shape}")
+    if payoff.ndim != 2 or 0 in payoff.shape or np.isnan(payoff).any():
+        raise ValueError(f"a game wants a table of payoffs, (n, m) without NaN, got {payoff.shape}")
     return payoff
+
+
+def _path(x: float, y: float, steps: int) -> Array:
+    if steps < 0:
+        raise ValueError(f"descent: wants 0 steps or more, got {steps}")
+    path = np.empty((steps + 1, 2))
+    path[0] = x, y
+    return path
 
 
 def simultaneous_descent(x: float, y: float, rate: float, steps: int) -> Array:
@@ -392,8 +431,7 @@ def simultaneous_descent(x: float, y: float, rate: float, steps: int) -> Array:
     x goes down its slope y, y up its slope x. Every step is a turn and a growth of the radius by
     sqrt(1 + rate^2): the only rest point, 0, repels. Source: slide S4 "Challenges".
     """
-    path = np.empty((steps + 1, 2))
-    path[0] = x, y
+    path = _path(x, y, steps)
     for i in range(steps):
         x, y = x - rate * y, y + rate * x
         path[i + 1] = x, y
@@ -406,8 +444,7 @@ def alternating_descent(x: float, y: float, rate: float, steps: int) -> Array:
     The step has determinant 1 and keeps x^2 + y^2 - rate x y, an ellipse for rate < 2; (steps + 1,
     2) points.
     """
-    path = np.empty((steps + 1, 2))
-    path[0] = x, y
+    path = _path(x, y, steps)
     for i in range(steps):
         x = x - rate * y
         y = y + rate * x

@@ -208,6 +208,7 @@ def test_the_smallest_numbers_of_float64_do_not_make_infinities():
     ([math.nan, 0.5], [0.5, 0.5], None),
     ([0.5, 0.5], [math.inf, 0.5], None),
     ([0.5, 0.5], [0.5, 0.5], [0.0]),
+    ([1.0], [1.0], [0.0]),  # one point has no integral: 0 would be no answer
     ([0.5, 0.5], [0.5, 0.5], [1.0, 0.0]),
     ([0.5, 0.5], [0.5, 0.5], [0.0, 0.0]),
     ([0.5, 0.5], [0.5, 0.5], [0.0, math.nan]),
@@ -239,6 +240,11 @@ def test_the_second_term_of_a_vae_is_a_sum_of_kl_of_normals(parameters):
 def test_a_sigma_of_zero_has_no_kl():
     with pytest.raises(ValueError, match="other than 0"):
         theory.kl_to_standard_normal(np.zeros(2), np.array([1.0, 0.0]))
+
+
+def test_means_and_deviations_that_would_broadcast_are_refused():
+    with pytest.raises(ValueError, match=r"one shape, got \(3, 1\) and \(3,\)"):
+        theory.kl_to_standard_normal(np.zeros((3, 1)), np.ones(3))
 
 
 @pytest.mark.parametrize(("shift", "js"), [
@@ -285,6 +291,16 @@ def test_monte_carlo_wants_two_samples():
 
 
 # ------------------------------------------------------------------------------- the discriminator
+
+
+@given(pairs)
+@fast
+def test_no_rule_is_right_more_often_than_half_plus_half_of_the_total_variation(pair):
+    p, q = pair
+    # Every way to call each outcome real or fake; data and model come equally often.
+    rules = itertools.product((True, False), repeat=len(p))
+    best = max(np.where(rule, p, q).sum() / 2 for rule in rules)
+    assert best == pytest.approx(0.5 + theory.total_variation(p, q) / 2, abs=1e-12)
 
 
 @given(st.floats(0.01, 5.0), st.floats(0.01, 5.0))
@@ -573,7 +589,8 @@ def test_matching_pennies_and_a_saddle():
     assert theory.min_max(saddle) == theory.max_min(np.array([[2, 2], [5, 1]])) + 1 == 3.0
 
 
-@pytest.mark.parametrize("payoff", [np.zeros(3), np.zeros((0, 2)), np.zeros((2, 0)), 1.0])
+@pytest.mark.parametrize("payoff", [np.zeros(3), np.zeros((0, 2)), np.zeros((2, 0)), 1.0,
+                                    np.array([[math.nan, 1.0]])])
 def test_what_is_no_table_is_refused(payoff):
     for game in (theory.min_max, theory.max_min):
         with pytest.raises(ValueError, match="table of payoffs"):
@@ -618,3 +635,38 @@ def test_all_names_are_documented_and_there():
     for name in theory.__all__:
         assert getattr(theory, name).__doc__, name
     assert sorted(theory.__all__) == list(theory.__all__)
+
+
+# ---------------------------------------------------------------------- what rounding would spoil
+
+
+@pytest.mark.parametrize("mu, sigma", [(0.0, 0.5), (4.0, 1.0), (1.0, 1.0)])
+def test_value_by_logits_where_the_best_answer_is_rounded(mu, sigma):
+    x = np.linspace(-20, 24, 8001)
+    p, q = theory.normal_pdf(x), theory.normal_pdf(x, mu, sigma)
+    logits = theory.log_normal_pdf(x) - theory.log_normal_pdf(x, mu, sigma)
+    want = 2 * theory.js(p, q, x) - 2 * np.log(2)
+    assert theory.value_of_logits(logits, p, q, x) == pytest.approx(want, abs=1e-9)
+    weak = 0.1 * np.clip(logits, -5, 5)
+    answers = 1 / (1 + np.exp(-weak))
+    assert theory.value_of_logits(weak, p, q, x) == pytest.approx(theory.value(answers, p, q, x))
+
+
+@pytest.mark.parametrize("name", ["kl", "js", "total_variation"])
+def test_weights_that_are_no_distribution_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name}: probabilities sum to 1, got 3 and 1"):
+        getattr(theory, name)([1.0, 2.0], [0.5, 0.5])
+    half = np.full(2, 0.5)
+    with pytest.raises(ValueError, match="sum to 1"):
+        theory.value(half, [1.0, 2.0], [0.5, 0.5])
+    with pytest.raises(ValueError, match="sum to 1"):
+        theory.value_of_logits(half, [1.0, 2.0], [0.5, 0.5])
+    with pytest.raises(ValueError, match="shape of p"):
+        theory.value_of_logits(np.zeros(3), half, half)
+
+
+def test_paths_of_less_than_no_steps_are_refused():
+    for descent in (theory.simultaneous_descent, theory.alternating_descent):
+        assert descent(1.0, 2.0, 0.1, 0).tolist() == [[1.0, 2.0]]
+        with pytest.raises(ValueError, match="0 steps or more, got -1"):
+            descent(1.0, 0.0, 0.1, -1)

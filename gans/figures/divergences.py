@@ -43,15 +43,6 @@ X = np.linspace(-8.0, 9.0, 1701)
 """The grid on which densities are compared."""
 
 
-def value_of_logits(logits: Array, p: Array, q: Array, x: Array) -> float:
-    """V of a discriminator that is given by its logits on the grid ``x``.
-
-    int -p softplus(-a) - q softplus(a). As ``theory.value`` of D = s(a), and finite also where D is
-    rounded to 0 or 1: the best answer to two Gaussians is, a few deviations out.
-    """
-    return float(-np.trapezoid(p * np.logaddexp(0, -logits) + q * np.logaddexp(0, logits), x))
-
-
 # -------------------------------------------------------------------------------- small trainings
 
 
@@ -117,7 +108,7 @@ def train_discriminator(
         if step % 25 == 0:
             with no_grad():
                 seen = -Minimax().d_loss(D(Tensor(real)), D(Tensor(fake))).item()
-            rows.append((step, value_of_logits(logits(), p, q, X), seen))
+            rows.append((step, theory.value_of_logits(logits(), p, q, X), seen))
         if step < steps:
             loss.d_step(real=Tensor(real, requires_grad=False),
                         fake=Tensor(fake, requires_grad=False))
@@ -218,8 +209,8 @@ def value_and_js(shifts: Sequence[float] = tuple(np.linspace(0, 6, 61))) -> Draw
     best, js, left_behind = [], [], []
     for shift in shifts:
         q = theory.normal_pdf(x, shift)
-        best.append(value_of_logits(log_p - theory.log_normal_pdf(x, shift), p, q, x))
-        left_behind.append(value_of_logits(behind, p, q, x))
+        best.append(theory.value_of_logits(log_p - theory.log_normal_pdf(x, shift), p, q, x))
+        left_behind.append(theory.value_of_logits(behind, p, q, x))
         js.append(2 * theory.js(p, q, x) - 2 * np.log(2))
     figure, axes = drawing(title="With the best D, the value is twice JS less 2 log 2: G minimizes "
                                  "a distance", height=3.0)

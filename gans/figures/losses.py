@@ -160,7 +160,7 @@ def saturating_cost() -> Drawing:
         finish(place, x=label)
     axes[0, 0].set_title("over D's answer: slope -1 against -1/D at the left", fontsize=10)
     axes[0, 1].set_title("over the logit: slope -D against -(1 - D)", fontsize=10)
-    axes[0, 0].legend(loc="lower center", frameon=False, fontsize=8)
+    axes[0, 0].legend(loc="lower left", bbox_to_anchor=(0.0, 0.1), frameon=False, fontsize=8)
     return figure
 
 
@@ -215,11 +215,11 @@ def naive_logarithms() -> Drawing:
         place.plot(a, exact.numpy(), color=BLACK, linewidth=3.5, alpha=0.3, label="from logits")
         curves(place, a, {name: np.where(np.isfinite(got), got, np.nan)}, start=1)
         lost = a[~np.isfinite(got)]
-        # Of this infinite stretch only the side next to the finite values is a number to quote.
-        edge = lost.min() if lost.mean() > 0 else lost.max()
-        level(place, float(edge), vertical=True)
-        finish(place, title=f"infinite from a = {edge:g} on", x="logit a",
-               legend="lower left" if lost.mean() > 0 else "upper right")
+        falls = bool(lost.mean() > 0)  # minimax breaks down above, non-saturating below
+        edge = float(lost.min() if falls else lost.max())
+        level(place, edge, vertical=True)
+        finish(place, title=f"infinite {'from' if falls else 'up to'} a = {edge:g}", x="logit a",
+               legend="lower left" if falls else "upper right")
     return figure
 
 
