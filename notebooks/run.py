@@ -11,6 +11,8 @@ files: no times, no paths, no warnings; a cell that writes to stderr or fails en
 from __future__ import annotations
 
 import argparse
+import base64
+import io
 import os
 import re
 import sys
@@ -20,6 +22,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from PIL import Image, ImageChops
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 1_000_000  # bytes of one file
@@ -69,12 +72,32 @@ def execute(path: Path, fast: bool = False) -> nbformat.NotebookNode:
     for i, cell in enumerate(notebook.cells, 1):
         cell.metadata = nbformat.from_dict({})
         cell.id = f"cell-{i}"
+        for output in cell.get("outputs", []):
+            if picture := output.get("data", {}).get("image/png"):
+                output.data["image/png"] = with_palette(picture)
     notebook.metadata = nbformat.from_dict({
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python", "pygments_lexer": "ipython3"}})
     if found := faults(notebook):
         raise NotebookError(f"{path.name}: " + "\n  ".join(found))
     return notebook
+
+
+def with_palette(picture: str) -> str:
+    """A PNG picture (base64) in at most 256 colours, which makes figures a third as large.
+
+    It stays as it was where that would be no smaller, or where a colour would move by more than 24
+    of 255: photographs keep theirs.
+    """
+    before = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+    after = before.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    difference = ImageChops.difference(before, after.convert("RGB"))
+    if max(high for _, high in difference.getextrema()) > 24:
+        return picture
+    content = io.BytesIO()
+    after.save(content, format="png", optimize=True)
+    smaller = base64.b64encode(content.getvalue()).decode()
+    return smaller if len(smaller) < len(picture) else picture
 
 
 def write(path: Path, notebook: nbformat.NotebookNode) -> int:

@@ -175,8 +175,8 @@ def memoriser() -> Drawing:
     plots.finish(axes[0, 0], title="Parzen windows on 4,000 digits", x="width of a window",
                  y="log likelihood, nats", legend="lower right")
     shown = {"narrow, 0.02": 0.02, f"best, {best:.2f}": best, "wide, 0.35": 0.35}
-    drawn = [draw_parzen(kernels, h, 7, np.random.default_rng(1)) for h in shown.values()]
-    plots.pictures(axes[0, 1], np.concatenate(drawn), 7, rows=list(shown))
+    drawn = [draw_parzen(kernels, h, 6, np.random.default_rng(1)) for h in shown.values()]
+    plots.pictures(axes[0, 1], np.concatenate(drawn), 6, rows=list(shown))
     axes[0, 1].set_title("samples for three widths", fontsize=10)
     return figure
 
@@ -406,7 +406,7 @@ def quality_ceiling() -> Drawing:
                                  title="A perfect sampler scores 98.9 %, not 100 %")
     for mask, colour, label in ((~bad, plots.BLUE, "counted as good"), (bad, plots.VERMILION,
                                                                         "not")):
-        axes[0, 0].scatter(*away[mask].T, s=6, color=colour, linewidths=0, label=label)
+        axes[0, 0].scatter(*away[mask][:900].T, s=6, color=colour, linewidths=0, label=label)
     turn = np.linspace(0, 2 * np.pi, 200)
     axes[0, 0].plot(3 * np.cos(turn), 3 * np.sin(turn), color=plots.BLACK, linewidth=0.9)
     axes[0, 0].set_aspect("equal")
@@ -486,7 +486,7 @@ class CorruptionScores:
 
 
 @functools.cache
-def corruption_scores(n: int = 1000, repeats: int = 10, seed: int = 0) -> CorruptionScores:
+def corruption_scores(n: int = 800, repeats: int = 10, seed: int = 0) -> CorruptionScores:
     """Judge ``n`` digits with faults of known kind and size, and perfect ones ``repeats`` times.
 
     The data are divided into training digits, as many held-out ones as there are samples, and the
@@ -575,7 +575,7 @@ def models_beside_real(values: Mapping[str, Mapping[str, float]] | None = None) 
     values = _live_models() if values is None else values
     panels = {"score": "classifier score, of 10", "fcd": "Frechet distance",
               "class_tv": "% in the wrong class", "nn_ratio": "neighbours, train / unseen"}
-    figure, axes = plots.drawing(1, 4, width=9.6, height=0.9 + 0.3 * len(values), sharey=True,
+    figure, axes = plots.drawing(1, 4, width=9.4, height=0.9 + 0.3 * len(values), sharey=True,
                                  title="What is left between models and real digits")
     for ax, (key, label) in zip(axes[0], panels.items(), strict=True):
         numbers = {name: row[key] for name, row in values.items()}

@@ -11,13 +11,13 @@ Leaves out: linear programs, which the notebook solves with SciPy, and trainings
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
 
-from gans import plots, theory
+from gans import notebook, plots, theory
 from gans.gan import GAN
 from gans.objectives import GameObjective, Minimax, Wasserstein
 from gans.plots import Drawing
@@ -29,7 +29,8 @@ from minigrad.nn import Module
 from minigrad.optim import Adam, RMSprop
 
 __all__ = ["FIGURES", "PILES", "Approach", "approach", "cost_of_pairing", "evaluate",
-           "lipschitz_1d", "noisy_ring", "slopes_at", "train_judge", "weights"]
+           "line_judges", "lipschitz_1d", "noisy_ring", "ring_critics", "slopes_at", "train_judge",
+           "weights"]
 
 Array = np.ndarray
 Draw = Callable[[int, np.random.Generator], Array]
@@ -368,11 +369,17 @@ def _normal(mean: float, deviation: float) -> Draw:
     return lambda n, g: (mean + deviation * g.standard_normal((n, 1))).astype(np.float32)
 
 
-def discriminator_and_critic() -> Drawing:
-    """A discriminator and a critic that learned to tell two separate normals, and their slopes."""
+@functools.cache
+def line_judges(steps: int = 400) -> tuple[Module, Module]:
+    """A discriminator and a critic (penalty 10): data N(-1.5, 0.3^2), samples N(1.5, 0.3^2)."""
     real, fake = _normal(-1.5, 0.3), _normal(1.5, 0.3)
-    D = train_judge(real, fake, objective=Minimax(), steps=400)
-    f = train_judge(real, fake, gp_weight=10.0, steps=400)
+    return (train_judge(real, fake, objective=Minimax(), steps=steps),
+            train_judge(real, fake, gp_weight=10.0, steps=steps))
+
+
+def discriminator_and_critic(steps: int = 400) -> Drawing:
+    """``line_judges``: what they answer, and their slopes."""
+    D, f = line_judges(steps)
     x = np.linspace(-3, 3, 301)
     logits, value = evaluate(D, x), evaluate(f, x)
     answer = 1 / (1 + np.exp(-logits))
@@ -406,14 +413,15 @@ def noisy_ring(n: int, g: np.random.Generator) -> Array:
 
 
 @functools.cache
-def _ring_critics() -> tuple[Module, Module]:
-    settings = {"hidden": (64, 64, 64), "steps": 400}
+def ring_critics(steps: int = 400) -> tuple[Module, Module]:
+    """Critics of the ring and ``noisy_ring``, of three layers of 64: clipped at 0.1, penalized."""
+    settings = {"hidden": (64, 64, 64), "steps": steps}
     return (train_judge(TOYS["ring8"].sample, noisy_ring, clip=0.1, lr=5e-4, **settings),
             train_judge(TOYS["ring8"].sample, noisy_ring, gp_weight=10.0, **settings))
 
 
-def clipping_and_penalty() -> Drawing:
-    """Critics of the ring and its noisy copy: contours, weights and slopes, clipped and penalized.
+def clipping_and_penalty(steps: int = 400) -> Drawing:
+    """``ring_critics``: their contours, weights and slopes.
 
     After figure 1 of Gulrajani et al. 2017.
     """
@@ -421,19 +429,19 @@ def clipping_and_penalty() -> Drawing:
     real, fake = TOYS["ring8"].sample(1000, g), noisy_ring(1000, g)
     between = g.random((1000, 1)) * (real - fake) + fake
     names = ("clipped at 0.1", "gradient penalty")
-    figure, axes = plots.drawing(1, 4, width=10.4, height=2.6,
+    figure, axes = plots.drawing(1, 4, width=9.5, height=2.4,
                                  title="Clipping drives weights to the bounds and gives a blunt "
                                        "critic; the penalty asks for slope 1")
     line = np.linspace(-2.4, 2.4, 81)
     plane = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
-    for ax, name, D in zip(axes[0], names, _ring_critics(), strict=False):
+    for ax, name, D in zip(axes[0], names, ring_critics(steps), strict=False):
         values = evaluate(D, plane).reshape(81, 81)
         ax.contourf(line, line, values, levels=9, cmap="Blues")
         ax.contour(line, line, values, levels=9, colors=plots.GREY, linewidths=0.5)
         ax.scatter(*real[:200].T, s=3, color=plots.VERMILION, linewidths=0)
         ax.set_aspect("equal")
         plots.finish(ax, title=f"critic, {name}")
-    for i, (name, D) in enumerate(zip(names, _ring_critics(), strict=True)):
+    for i, (name, D) in enumerate(zip(names, ring_critics(steps), strict=True)):
         colour, dash = plots.LINES[i]
         style = {"histtype": "step", "color": colour, "linestyle": dash, "linewidth": 1.6,
                  "density": True, "label": name}
@@ -448,15 +456,18 @@ def clipping_and_penalty() -> Drawing:
     return figure
 
 
-def loss_is_a_distance() -> Drawing:
-    """What D says along three trainings, against the distance that is really left."""
+def loss_is_a_distance(runs: Mapping[str, Approach] | None = None) -> Drawing:
+    """What D says along three trainings, against the distance that is really left.
+
+    ``runs`` are those of ``approach`` by kind; without them they are made here.
+    """
     names = {"wgan-gp": "WGAN-GP: E f(x) - E f(G(z))", "wgan": "WGAN: E f(x) - E f(G(z))",
              "gan": "GAN: log 2 - d_loss / 2"}
     figure, axes = plots.drawing(1, 3, width=9.4, height=2.7,
                                  title="A critic's loss tells the distance; a discriminator's only "
                                        "whether it can tell")
     for i, (ax, (kind, label)) in enumerate(zip(axes[0], names.items(), strict=True)):
-        run = approach(kind)
+        run = approach(kind, notebook.steps(400, 60)) if runs is None else runs[kind]
         ax.plot(run.distance, run.estimate, marker="o", markersize=3, linewidth=0.6,
                 color=plots.LINES[i][0])
         plots.finish(ax, title=label, x="true distance W (training goes right)")
@@ -472,8 +483,9 @@ def loss_is_a_distance() -> Drawing:
     return figure
 
 
-def ring_in_seconds(steps: int = 400) -> Drawing:
+def ring_in_seconds(steps: int | None = None) -> Drawing:
     """A WGAN-GP on the ring of eight: samples before, early in and after a training of seconds."""
+    steps = notebook.steps(400, 40) if steps is None else steps
     toy = TOYS["ring8"]
     manual_seed(0)
     model = WGANGP((2,), latent_dim=2, hidden_G=(128, 128), hidden_D=(128, 128), batch_size=256,

@@ -30,6 +30,12 @@ from .losses import BCELoss, BCEWithLogitsLoss, L1Loss, MSELoss, SoftmaxLoss
 from .module import Buffer, Module, Parameter, functional_call
 from .norm import BatchNorm1d, BatchNorm2d, LayerNorm1d
 from .pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from .reference_norm import (
+    ReferenceBatchNorm2d,
+    VirtualBatchNorm2d,
+    WithReference,
+    replace_batch_norm,
+)
 from .spectral import SpectralNorm
 
 __all__ = [
@@ -62,6 +68,7 @@ __all__ = [
     "Parameter",
     "PixelShuffle",
     "ReLU",
+    "ReferenceBatchNorm2d",
     "ReflectionPad2d",
     "Reshape",
     "Residual",
@@ -73,5 +80,8 @@ __all__ = [
     "Tanh",
     "Upsample",
     "UpsampleMode",
+    "VirtualBatchNorm2d",
+    "WithReference",
     "functional_call",
+    "replace_batch_norm",
 ]
