@@ -11,18 +11,18 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import ModuleType
 
 import numpy as np
 import pytest
+from devices import working_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as ndl
 from gans.dcgan import DCGAN
-from minigrad import backend, kernels, nn, ops, random
+from minigrad import kernels, nn, ops
 from minigrad.kernels import fast, fused, reference
 
 CPU, CUDA = ndl.cpu(), ndl.cuda()
@@ -632,21 +632,6 @@ def test_layers_wait_for_nothing(cp, trace):
 
 
 # ------------------------------------------------------------------------------------------ DCGAN
-
-
-@contextmanager
-def working_on(device, g: np.random.Generator) -> Iterator[None]:
-    """Inside, new tensors are made there, as under MINIGRAD_DEVICE, and g draws the numbers."""
-    before = random.set_generator(g)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MINIGRAD_DEVICE", device.name)
-        backend.default_device.cache_clear()
-        try:
-            yield
-        finally:
-            patch.undo()
-            backend.default_device.cache_clear()
-            random.set_generator(before)
 
 
 class Trained:
