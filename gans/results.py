@@ -134,6 +134,12 @@ JOBS: dict[str, Job] = {job.name: job for job in (
     Job("unrolled-ring8-k0", "The same without looking ahead, K = 0", "unrolled", "ring8",
         "5000 steps", _THREE, ("--unroll", "0"), aim="at most 3 modes at any report",
         watch="modes"),
+    Job("autoencoder-digits", "Autoencoder on digits, 32 numbers", "autoencoder", "digits",
+        "3000 steps", _THREE, aim="squared error of unseen digits at most 0.012"),
+    Job("denoising-digits", "Denoising autoencoder on digits", "autoencoder", "digits",
+        "3000 steps", _THREE, ("--noise-std", "0.4"), aim="5 dB gained on noisy unseen digits"),
+    Job("vae-digits", "VAE on digits", "vae", "digits", "4000 steps", _THREE,
+        aim="classifier score at least 5, half of the latent numbers in use"),
 )}
 
 SWEEPS: dict[str, Sweep] = {sweep.name: sweep for sweep in (
@@ -305,6 +311,13 @@ _LABELS = {
     "two_sample": "told from real by 1 neighbour, %",
     "sharpness": "sharpness",
     "highest modes": "most modes with 1 % at any report",
+    "mse": "squared error of unseen images, on [0, 1]",
+    "psnr": "denoised unseen images, dB",
+    "psnr_gain": "gain over the noisy images, dB",
+    "reconstruction": "reconstruction, nats per image",
+    "kl": "KL to the prior, nats per image",
+    "elbo": "evidence lower bound, nats per image",
+    "active_dims": "latent numbers in use",
 }
 
 _HEAD = """# Results

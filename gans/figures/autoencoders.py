@@ -43,7 +43,7 @@ __all__ = [
 Array = np.ndarray
 
 NOISE = 0.4  # of the denoising autoencoder, on the scale [0, 1]
-SHOWN = 12  # images in a row
+SHOWN = 10  # images in a row
 
 
 # ---------------------------------------------------------------------------------------- models
@@ -60,6 +60,7 @@ def unseen(n: int | None = None) -> Tensor:
     return Tensor(to_tanh_range(digits().held_out[:n]), requires_grad=False)
 
 
+@functools.cache
 def _trained(cls: type, steps: int, seed: int = 0, **changes: Any) -> Any:
     """A model with its laptop settings but for ``changes``, after ``steps`` steps on digits.
 
@@ -77,25 +78,21 @@ def _trained(cls: type, steps: int, seed: int = 0, **changes: Any) -> Any:
     return model
 
 
-@functools.cache
 def plain_autoencoder() -> Autoencoder:
     """Trained on digits: 32 numbers for each."""
     return _trained(Autoencoder, notebook.steps(1500, 30))
 
 
-@functools.cache
 def denoising_autoencoder() -> Autoencoder:
     """Trained on digits with noise of standard deviation ``NOISE``."""
     return _trained(Autoencoder, notebook.steps(1500, 30), noise_std=NOISE)
 
 
-@functools.cache
 def small_vae() -> VAE:
     """Trained on digits."""
     return _trained(VAE, notebook.steps(1200, 30))
 
 
-@functools.cache
 def plane_vae() -> VAE:
     """Trained on digits with two latent numbers, so that its latent space can be drawn whole."""
     return _trained(VAE, notebook.steps(1200, 30), latent_dim=2)
@@ -125,8 +122,8 @@ def autoencoder_reconstruction() -> Drawing:
     learned = to_uint8(plain_autoencoder().reconstruct(unseen()).numpy())
     rows = [real, linear, learned]
     errors = [np.mean(((x.astype(float) - real) / 255) ** 2) for x in rows]
-    figure, axes = plots.drawing(height=1.5, width=7.6, title=(
-        "An autoencoder keeps a digit in 32 numbers, with less error than the best linear code"))
+    figure, axes = plots.drawing(height=1.45, width=6.6, title=(
+        "An autoencoder keeps a digit in 32 numbers, better than any linear code"))
     plots.pictures(axes[0, 0], np.concatenate([x[:SHOWN] for x in rows]), SHOWN, rows=(
         "unseen digit, 784 numbers", f"linear (PCA), error {errors[1]:.4f}",
         f"autoencoder, error {errors[2]:.4f}"))
@@ -138,7 +135,7 @@ def denoising() -> Drawing:
     model, x = denoising_autoencoder(), unseen(SHOWN)
     spoilt = model.corrupt(x, np.random.default_rng(1))
     rows = [x, spoilt, model.reconstruct(spoilt)]
-    figure, axes = plots.drawing(height=1.5, width=7.6, title=(
+    figure, axes = plots.drawing(height=1.45, width=6.6, title=(
         "A denoising autoencoder finds the digit behind the noise"))
     plots.pictures(axes[0, 0], np.concatenate([to_uint8(r.numpy()) for r in rows]), SHOWN, rows=(
         "unseen digit", f"noise {NOISE:g} added", "denoised"))
@@ -163,14 +160,18 @@ class CodeSamples:
     frechet: float
 
 
-@functools.cache
 def code_samples(n: int = 2000) -> tuple[CodeSamples, ...]:
     """Decoded codes: the autoencoder's from N(0, I) and from the fitted Gaussian, and the VAE's."""
-    ae, vae, g = plain_autoencoder(), small_vae(), np.random.default_rng(2)
+    return _code_samples(plain_autoencoder(), small_vae(), n)
+
+
+@functools.cache
+def _code_samples(ae: Autoencoder, vae: VAE, n: int) -> tuple[CodeSamples, ...]:
+    g = np.random.default_rng(2)
     standard = Tensor(g.standard_normal((n, ae.code_dim), dtype="float32"), requires_grad=False)
-    drawn = (("autoencoder, z of N(0, I)", ae.decode(standard)),
-             ("autoencoder, z of a fitted Gaussian", ae.sample(n, g)),
-             ("VAE, z of N(0, I)", vae.sample(n, g)))
+    drawn = (("autoencoder, N(0, I)", ae.decode(standard)),
+             ("autoencoder, fitted Gaussian", ae.sample(n, g)),
+             ("VAE, N(0, I)", vae.sample(n, g)))
     classifier = load_classifier()
     reference = classifier.features(digits().train[:n])
     found = []
@@ -183,24 +184,25 @@ def code_samples(n: int = 2000) -> tuple[CodeSamples, ...]:
 
 
 def autoencoder_samples() -> Drawing:
-    """Twelve samples of every rule that chooses codes, with the scores of 2,000."""
+    """Ten samples of every rule that chooses codes, with the scores of 2,000."""
     found = code_samples()
-    figure, axes = plots.drawing(height=1.5, width=8.2, title=(
+    figure, axes = plots.drawing(height=1.45, width=7.2, title=(
         "An autoencoder has no prior of its own: drawn from N(0, I), its codes give junk"))
     plots.pictures(axes[0, 0], np.concatenate([x.images[:SHOWN] for x in found]), SHOWN,
-                   rows=[f"{x.label}\nscore {x.score:.1f}, Frechet {x.frechet:.0f}" for x in found])
+                   rows=["{},\n{}\nscore {:.1f}, Frechet {:.0f}".format(
+                       *x.label.split(", ", 1), x.score, x.frechet) for x in found])
     return figure
 
 
 def code_clouds() -> Drawing:
     """Codes of training digits in their two widest directions, beside draws of N(0, I)."""
-    x = Tensor(to_tanh_range(digits().train[:2000]), requires_grad=False)
+    x = Tensor(to_tanh_range(digits().train[:1000]), requires_grad=False)
     with no_grad():
         codes = plain_autoencoder().encode(x).numpy().astype(np.float64)
         mu, log_var = (t.numpy().astype(np.float64) for t in small_vae().encode(x))
     g = np.random.default_rng(0)
     drawn = mu + np.exp(log_var / 2) * g.standard_normal(mu.shape)
-    figure, axes = plots.drawing(1, 2, width=7.6, height=3.3, title=(
+    figure, axes = plots.drawing(1, 2, width=6.8, height=3.0, title=(
         "A VAE's codes lie where N(0, I) does; an autoencoder's lie anywhere"))
     for ax, z, name in ((axes[0, 0], codes, "autoencoder"), (axes[0, 1], drawn, "VAE")):
         _, directions = np.linalg.eigh(np.cov(z, rowvar=False))
@@ -269,7 +271,7 @@ def vae_reconstruction() -> Drawing:
     """Unseen digits, and what is decoded from the means of their codes."""
     model, x = small_vae(), unseen(SHOWN)
     rows = [x, model.reconstruct(x)]
-    figure, axes = plots.drawing(height=1.05, width=7.6, title=(
+    figure, axes = plots.drawing(height=1.0, width=6.6, title=(
         f"A VAE rebuilds unseen digits from {model.latent_dim} means, a little blurred"))
     plots.pictures(axes[0, 0], np.concatenate([to_uint8(r.numpy()) for r in rows]), SHOWN,
                    rows=("unseen digit", "from its mean"))
@@ -277,9 +279,9 @@ def vae_reconstruction() -> Drawing:
 
 
 def vae_generation() -> Drawing:
-    """Sixty digits decoded from draws of the prior."""
-    images = to_uint8(small_vae().sample(60, np.random.default_rng(0)).numpy())
-    figure, axes = plots.drawing(height=1.75, width=6.4, title=(
+    """45 digits decoded from draws of the prior."""
+    images = to_uint8(small_vae().sample(45, np.random.default_rng(0)).numpy())
+    figure, axes = plots.drawing(height=1.4, width=6.4, title=(
         "New digits of a VAE: z from N(0, I), decoded, not chosen"))
     plots.pictures(axes[0, 0], images, 15)
     return figure
@@ -287,7 +289,7 @@ def vae_generation() -> Drawing:
 
 def vae_interpolation() -> Drawing:
     """Between two unseen digits: mixed means of their codes, and mixed pixels for comparison."""
-    n, pairs = 8, _pairs()
+    n, pairs = 7, _pairs()
     a, b = (to_tanh_range(digits().held_out[list(side)]) for side in zip(*pairs, strict=True))
     between = small_vae().interpolate(Tensor(a), Tensor(b), n).numpy()
     w = interpolation_weights(n)[:, None, None, None]
@@ -295,8 +297,8 @@ def vae_interpolation() -> Drawing:
     for i in range(len(pairs)):
         for middle in (between[i], (1 - w) * a[i] + w * b[i]):
             rows.append(np.concatenate([a[i:i + 1], middle, b[i:i + 1]]))
-    names = ["VAE: means mixed", "pixels mixed"] * len(pairs)
-    figure, axes = plots.drawing(height=0.62 * len(rows), width=7.6, title=(
+    names = ["means mixed", "pixels mixed"] * len(pairs)
+    figure, axes = plots.drawing(height=0.55 * len(rows), width=6.8, title=(
         "Mixed means pass through digits; mixed pixels are double exposures"))
     plots.pictures(axes[0, 0], to_uint8(np.concatenate(rows).astype(np.float32)), n + 2,
                    rows=names)
@@ -315,15 +317,15 @@ def _pairs() -> list[tuple[int, int]]:
 
 def vae_latent_map() -> Drawing:
     """All that a decoder with two latent numbers can say, and where unseen digits lie."""
-    model, n = plane_vae(), 16
+    model, n = plane_vae(), 13
     edge = 2.2
     values = np.linspace(-edge, edge, n)
     z = np.stack(np.meshgrid(values, values[::-1]), axis=-1).reshape(-1, 2)
     images = to_uint8(model.decode(Tensor(z.astype("float32"), requires_grad=False)).numpy())
     with no_grad():
-        mu = model.encode(unseen(600))[0].numpy()
-    labels = load("digits").test_labels[:600]
-    figure, axes = plots.drawing(1, 2, width=8.4, height=4.2, title=(
+        mu = model.encode(unseen(500))[0].numpy()
+    labels = load("digits").test_labels[:500]
+    figure, axes = plots.drawing(1, 2, width=7.4, height=3.7, title=(
         "A latent space of two numbers, drawn whole: neighbours decode to similar digits"))
     grid, scatter = axes[0]
     grid.imshow(plots.to_grid(images, n), cmap="gray", vmin=0, vmax=255, interpolation="nearest",
@@ -336,7 +338,7 @@ def vae_latent_map() -> Drawing:
             scatter.text(*point, str(digit), fontsize=7, ha="center", va="center", clip_on=True,
                          color=colours[digit % len(colours)])
     scatter.set(xlim=(-3.3, 3.3), ylim=(-3.3, 3.3), aspect="equal")
-    plots.finish(scatter, title="means of 600 unseen digits", x="mu1", y="mu2")
+    plots.finish(scatter, title="means of 500 unseen digits", x="mu1", y="mu2")
     return figure
 
 
@@ -355,11 +357,14 @@ def kl_of_each_number() -> Drawing:
 # ----------------------------------------------------------------------------------- VAE and GAN
 
 
-@functools.cache
 def sharpness_of_models(n: int = 1000) -> dict[str, tuple[float, Array]]:
     """Gradient energy over that of training digits, and the images: unseen digits, GAN, VAE."""
+    return _sharpness(small_vae(), n)
+
+
+@functools.cache
+def _sharpness(vae: VAE, n: int) -> dict[str, tuple[float, Array]]:
     gan = load_generator("dcgan-digits").model.sample(n, np.random.default_rng(0))
-    vae = small_vae()
     sets = {
         "unseen digits": digits().held_out[:n],
         "DCGAN, samples": to_uint8(gan.numpy()),
