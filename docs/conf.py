@@ -111,7 +111,8 @@ def notebook_pages() -> dict[str, str]:
     pages = {}
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         text = path.read_text(encoding="utf-8").replace("](../docs/", "](../")
-        pages[path.name] = re.sub(r"\[`?([^\]`]+)`?\]\(\.\./(?!guide|results)[^)]*\)", r"`\1`", text)
+        outside = r"\[`?([^\]`]+)`?\]\(\.\./(?!guide|results)[^)]*\)"
+        pages[path.name] = re.sub(outside, r"`\1`", text)
     return pages
 
 

@@ -128,6 +128,9 @@ class Rows:
         """The values of ``by`` in the order of the file."""
         return [None] if self.by is None else list(dict.fromkeys(r[self.by] for r in self.rows))
 
+    def __repr__(self) -> str:
+        return f"<rows of gans results {self.name}>"
+
     def _repr_markdown_(self) -> str:
         head = [self.by or "", *self.columns, "seeds"]
         lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]

@@ -33,7 +33,9 @@ GREEN, ORANGE, SKY, PURPLE = "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
 # What sets the lines of one axes apart, in this order: first by colour, in print by dash.
 LINES = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (PURPLE, (0, (1, 1))),
          (ORANGE, (0, (5, 1, 1, 1))), (SKY, (0, (8, 2))), (BLACK, (0, (3, 3))))
-_LOSSES, _ANSWERS = ("d_loss", "g_loss"), ("d_real", "d_fake")
+_LOSSES, _ANSWERS = ("d_loss", "g_loss", "loss", "reconstruction", "kl"), ("d_real", "d_fake")
+_READINGS = ("wasserstein", "slope")  # of critics; each has an axis of its own
+RUN_COLUMNS = (*_LOSSES, *_ANSWERS, *_READINGS)  # of a run's log, that its curves show
 _SEPARATOR = 128  # grey level between images: visible beside black and beside white
 _PAPER, _INK = 225, 20  # grey levels behind tiles with captions, and of the captions
 _GAP = 3  # pixels between tiles
@@ -246,8 +248,9 @@ def save_curves(
     ----------
     path : path of a .png file
     log : mapping of column name to values
-        Columns of equal length; `step` is the horizontal axis and must be there. Drawn are
-        `d_loss` and `g_loss`, `d_real` and `d_fake` (mean D(x) and D(G(z))), and `metrics`.
+        Columns of equal length; `step` is the horizontal axis and must be there. Drawn are the
+        losses (`d_loss` and `g_loss`; `loss`, `reconstruction` and `kl` of autoencoders), `d_real`
+        and `d_fake` (mean D(x) and D(G(z))), `wasserstein` and `slope` of critics, and `metrics`.
         Values may be NaN where nothing was measured. Other columns are left alone.
     metrics : sequence of column names
         Each gets an axis of its own.
@@ -266,7 +269,8 @@ def save_curves(
     columns = _columns(log, metrics)
     step = columns["step"]
     pairs = [pair for pair in (_LOSSES, _ANSWERS) if any(name in columns for name in pair)]
-    panels = [*pairs, *((name,) for name in metrics)]
+    readings = [(name,) for name in _READINGS if name in columns]
+    panels = [*pairs, *readings, *((name,) for name in metrics)]
     if not panels:
         raise ValueError(f"save_curves: nothing to draw in the columns {sorted(log)}")
     heights = [3.0] + [2.2] * (len(panels) - 1)
@@ -279,6 +283,9 @@ def save_curves(
             _draw_losses(axes, step, columns, balance)
         elif names is _ANSWERS:
             _draw_answers(axes, step, columns)
+        elif names in readings:
+            _draw_line(axes, step, columns[names[0]], BLUE, "-", names[0])
+            axes.set_ylabel(names[0])
         else:
             _draw_metric(axes, step, names[0], columns[names[0]], (floors or {}).get(names[0]))
         _plain(axes)
@@ -363,7 +370,7 @@ def save_scatter(
 
 def _columns(log: Mapping[str, Sequence[float]], metrics: Sequence[str]) -> dict[str, np.ndarray]:
     """The columns to draw as float64, all as long as `step`."""
-    wanted = ["step", *_LOSSES, *_ANSWERS, *metrics]
+    wanted = ["step", *RUN_COLUMNS, *metrics]
     for name in ("step", *metrics):
         if name not in log:
             raise ValueError(f"save_curves: the log has no column {name!r}, only {sorted(log)}")
@@ -405,10 +412,10 @@ def _draw_losses(
     axes: Axes, step: np.ndarray, columns: Mapping[str, np.ndarray], balance: float | None
 ) -> None:
     shown = []
-    for name, colour, dash in (("d_loss", BLUE, "-"), ("g_loss", VERMILION, "--")):
-        if name in columns:
-            _draw_line(axes, step, columns[name], colour, dash, name)
-            shown.append(columns[name][np.isfinite(columns[name])])
+    names = [name for name in _LOSSES if name in columns]
+    for name, (colour, dash) in zip(names, LINES, strict=False):
+        _draw_line(axes, step, columns[name], colour, dash, name)
+        shown.append(columns[name][np.isfinite(columns[name])])
     if balance is not None and "d_loss" in columns:
         _draw_reference(axes, balance, f"D cannot tell: {balance:.3f}")
         shown.append(np.array([balance]))

@@ -134,6 +134,13 @@ JOBS: dict[str, Job] = {job.name: job for job in (
     Job("unrolled-ring8-k0", "The same without looking ahead, K = 0", "unrolled", "ring8",
         "5000 steps", _THREE, ("--unroll", "0"), aim="at most 3 modes at any report",
         watch="modes"),
+    *(Job(f"minibatch-ring8{suffix}", f"GAN with {what} on a ring of 8", "minibatch", "ring8",
+          "3000 steps", _THREE, ("--statistic", statistic), aim=aim, watch="modes")
+      for suffix, statistic, what, aim in (
+          ("-none", "NONE", "nothing added", "to collapse: at most 6 modes"),
+          ("", "DISCRIMINATION", "minibatch discrimination", "at least 7.5 modes"),
+          ("-stddev", "STDDEV", "the deviation of the batch", ""),
+          ("-packing", "PACKING", "packs of two", ""))),
     Job("autoencoder-digits", "Autoencoder on digits, 32 numbers", "autoencoder", "digits",
         "3000 steps", _THREE, aim="squared error of unseen digits at most 0.012"),
     Job("denoising-digits", "Denoising autoencoder on digits", "autoencoder", "digits",

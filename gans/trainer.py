@@ -735,7 +735,7 @@ class Trainer:
         return samples
 
     def _draw_curves(self) -> None:
-        drawn = {"d_loss", "g_loss", "d_real", "d_fake", *self.judge.perfect}
+        drawn = {*plots.RUN_COLUMNS, *self.judge.perfect}
         if self._log is not None and drawn & set(self._log.columns):
             plots.save_curves(self.folder / "curves.png", self._log.table(),
                               metrics=list(self.judge.perfect), floors=self.judge.perfect,

@@ -27,6 +27,7 @@ from PIL import Image, ImageChops
 HERE = Path(__file__).resolve().parent
 LIMIT = 1_000_000  # bytes of one file
 PATH = re.compile(r"(?<![\w./:~-])/(?:home|Users|root|work|tmp|usr|opt|var)/\w|[A-Z]:\\\\?Users")
+ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}")  # of an object in memory: another one each time
 CELL_SECONDS = 240  # after which a cell is given up; on two idle cores none takes over 60
 
 
@@ -49,8 +50,9 @@ def faults(notebook: nbformat.NotebookNode) -> list[str]:
                 found.append(f"cell {i} writes to stderr: {output.text.strip()[:200]}")
             words = output.get("text", "") + "".join(
                 text for kind, text in output.get("data", {}).items() if kind.startswith("text/"))
-            found += [f"cell {i} shows a path: {line.strip()[:200]}"
-                      for line in words.splitlines() if PATH.search(line)]
+            for what, pattern in (("a path", PATH), ("an address", ADDRESS)):
+                found += [f"cell {i} shows {what}: {line.strip()[:200]}"
+                          for line in words.splitlines() if pattern.search(line)]
     return found
 
 

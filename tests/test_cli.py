@@ -336,7 +336,7 @@ def checkout(monkeypatch):
 
 
 def test_results(checkout, capfd):
-    results.run(jobs=JOBS, gans=command())
+    results.run(jobs=JOBS, sweeps={}, gans=command())
     page = Path("docs/results.md").read_text()
     assert "## Tiny on a toy" in page and "To reach: nothing much." in page
     assert "gans train tiny --data optdigits --budget 0.5s --seed 0 --threads 1" in page
@@ -348,11 +348,11 @@ def test_results(checkout, capfd):
                               "sharpness,")
     assert [row.split(",")[0] for row in rows[1:]] == ["0", "1"]
     # finished rows are not run again; a command that fails proves it
-    results.run(jobs=JOBS, gans=[sys.executable, "-c", "raise SystemExit(3)"])
+    results.run(jobs=JOBS, sweeps={}, gans=[sys.executable, "-c", "raise SystemExit(3)"])
     assert Path("docs/results.md").read_text() == page
     # a row that is missing is: here from its finished run, without training
     Path("docs/results/tiny-toy.csv").write_text("\n".join(rows[:2]) + "\n")
-    results.run("tiny-toy", jobs=JOBS, gans=command())
+    results.run("tiny-toy", jobs=JOBS, sweeps={}, gans=command())
     assert Path("docs/results/tiny-toy.csv").read_text().splitlines() == rows
 
 
@@ -404,7 +404,8 @@ def test_figures_by_name(tmp_path, capsys):
     assert names == [*FIGURES] and names
     out = tmp_path / "figure.png"
     assert gans("figure", names[0], "--out", str(out)) == 0
-    assert Image.open(out).size[0] > 1000
+    with Image.open(out) as picture:
+        assert picture.size[0] > 1000
     assert gans("figure", names[0][:-1] + "q") == 2
     assert f"did you mean {names[0]}?" in capsys.readouterr().err
     assert gans("figure", names[0], "--out", "figure.pdf") == 2
@@ -412,15 +413,15 @@ def test_figures_by_name(tmp_path, capsys):
 
 def test_results_that_fail(checkout, capfd):
     with pytest.raises(ResultsError, match="seed 0: gans ended with code 3"):
-        results.run(jobs=JOBS, gans=[sys.executable, "-c", "raise SystemExit(3)"])
+        results.run(jobs=JOBS, sweeps={}, gans=[sys.executable, "-c", "raise SystemExit(3)"])
     with pytest.raises(ResultsError, match="did you mean 'tiny-toy'"):
-        results.run("tiny-tou", jobs=JOBS)
+        results.run("tiny-tou", jobs=JOBS, sweeps={})
     assert gans("results", "gan-digts") == 1
     assert "did you mean 'gan-digits'?" in capfd.readouterr().err
     Path("docs/results").mkdir()
     Path("docs/results/tiny-toy.csv").write_text("seed,steps\nx,1\n")
     with pytest.raises(ResultsError, match="damaged"):
-        results.write_page(JOBS)
+        results.write_page(JOBS, {})
 
 
 def test_results_want_a_checkout(capsys):

@@ -71,6 +71,15 @@ def test_statistics_are_those_of_a_loop_over_pairs(n, width, kernels, dims):
     np.testing.assert_allclose(got[:, width:], wanted, rtol=1e-12, atol=1e-14)
 
 
+def test_the_scale_is_that_of_the_statistics_alone():
+    layer = MinibatchDiscrimination(3, kernels=2, dims=2, scale=0.25)
+    x = Tensor(features(5, 3))
+    got = layer(x).numpy()
+    np.testing.assert_array_equal(got[:, :3], x.numpy())
+    np.testing.assert_array_equal(got[:, 3:], 0.25 * layer.statistics(x).numpy())
+    assert small(scale=0.25).D.layers[-2].scale == 0.25
+
+
 def test_gradients_of_first_and_second_order():
     layer = MinibatchDiscrimination(3, kernels=2, dims=2)
     T = layer.T.numpy().astype("float64")

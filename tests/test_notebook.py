@@ -84,6 +84,7 @@ def test_rows_of_results(checkout):
     assert text[0] == "| arm | gain | loss | seeds |"
     assert text[2] == "| with | 2 ± 1.4 | 0.5 | 2 |" and text[3] == "| without | -1 |  | 1 |"
     assert text[-1].startswith("`gans results tips`, 2026-01-02 to 2026-01-03")
+    assert repr(rows) == "<rows of gans results tips>"  # no address: it is kept in notebooks
     whole = results("tips", ["gain"])
     assert whole.mean("gain") == 1.0 and "| tips | 1 ± 2 | 3 |" in whole._repr_markdown_()
 

@@ -278,3 +278,15 @@ def test_pyplot_is_never_loaded(tmp_path):
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=os.getcwd())
+
+
+def test_losses_of_autoencoders_and_readings_of_critics_are_drawn(tmp_path):
+    step = [10.0, 20.0, 30.0]
+    one = {"step": step, "score": step}
+    seen = []
+    for more in ({}, {"loss": step, "kl": step}, {"wasserstein": step}, {"slope": step}):
+        save_curves(tmp_path / "curves.png", {**one, **more}, metrics=["score"])
+        with Image.open(tmp_path / "curves.png") as picture:
+            seen.append(picture.size[1])
+    alone, losses, distance, slope = seen
+    assert losses > alone and distance > alone and slope > alone

@@ -21,6 +21,7 @@ from matplotlib.patches import Rectangle
 
 from gans import theory
 from gans.gan import GAN, generator
+from gans.notebook import steps as cut
 from gans.objectives import NonSaturating
 from gans.plots import (
     BLACK,
@@ -220,7 +221,7 @@ def gan_on_gaussian(course: Course | None = None, samples: Array | None = None) 
     """Losses and samples of a GAN on the lecture's Gaussian, from ``play`` and ``GAN.sample``."""
     if course is None or samples is None:
         gan = lecture_gan(seed=0)
-        course = play(gan, 2000, seed=0)
+        course = play(gan, cut(2000, 200), seed=0)
         samples = gan.sample(1000, np.random.default_rng(1)).numpy()
     figure, axes = drawing(1, 3, title="A draw, not a victory: losses end where D cannot tell, and "
                                        "samples lie on the data", height=2.7, width=9.0)
@@ -265,7 +266,7 @@ def discriminator_steps(courses: dict[float, dict[int, list[Course]]] | None = N
 
     ``courses`` is what ``play_with_k`` returns; without it one seed plays 600 generator steps.
     """
-    courses = play_with_k(600, seeds=(0,)) if courses is None else courses
+    courses = play_with_k(cut(600, 60), seeds=(0,)) if courses is None else courses
     figure, axes = drawing(2, 2, title="More steps of D help where D is slow and hurt where it is "
                                        "fast: there is no best k", height=2.4, sharey=True)
     for row, (lr_D, by_k) in zip(axes, courses.items(), strict=True):
