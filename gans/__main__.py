@@ -80,8 +80,8 @@ class Train:
     """How to train; the settings of the model are below."""
 
     data: str | None = None
-    """digits (the default), optdigits, emoji, a toy (gaussian, ring8, grid25, swissroll), a .npz or
-    IDX file, or a folder of pictures."""
+    """digits (the default of most models), optdigits, emoji, a toy (gaussian, ring8, grid25,
+    swissroll), a .npz or IDX file, or a folder of pictures."""
     budget: str | None = None
     """Time for the training, such as 90s, 3m or 1h; it becomes a number of steps."""
     steps: int | None = None
@@ -296,7 +296,7 @@ def train_command(argv: Sequence[str]) -> None:
     cls = models.model_class(name or config.model)
     if config is not None:
         config.refuse_other({"model": (config.model, cls.name)})
-    data = _data(options, config)
+    data = _data(options, config, getattr(cls, "default_data", "digits"))
     if config is not None:
         base = models.settings_from_json(cls, config.settings)
     else:
@@ -322,11 +322,11 @@ def _parse_train(
     return found.train, models.settings(found.model)
 
 
-def _data(options: Train, config: RunConfig | None) -> TrainingData:
+def _data(options: Train, config: RunConfig | None, default: str = "digits") -> TrainingData:
     """The data that the command line asks for, else those of the run."""
     given = {"spec": options.data, "size": options.size,
              "grey": options.grey or None}
-    of_run = {"spec": "digits", "size": 32, "grey": False} if config is None else config.data
+    of_run = {"spec": default, "size": 32, "grey": False} if config is None else config.data
     spec, size, grey = (of_run[key] if value is None else value for key, value in given.items())
     if size < 1:
         raise UsageError(f"--size: wants at least 1 pixel, got {size}")

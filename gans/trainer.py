@@ -23,7 +23,8 @@ and ``sample(n, generator)``. Four things are optional: ``datasets(data)``, a li
 which each gets a stream of its own (without it, the training data); ``set_total_steps(n)``, called
 once before the first step, for schedules; ``balance``, the value of ``d_loss`` at which the
 discriminator can tell nothing, which the curves then show. The command line also asks for
-``measure(data)``: scores of the model itself, such as a reconstruction error, for its report.
+``measure(data)``: scores of the model itself, such as a reconstruction error, for its report, and
+for ``default_data``: what it learns when no data are named, if not digits.
 
 State is found by looking at attributes (``named_state``): networks, optimizers, averages, NumPy
 generators, and whatever has ``state_dict`` and ``load_state_dict``. Plain numbers and bare arrays

@@ -122,6 +122,7 @@ class UnrolledGAN(GAN):
     cool_down: float = 0.0  # the part of training, at its end, in which both rates fall to 0
 
     name = "unrolled"
+    default_data = "ring8"  # of gans train unrolled: what its settings were measured on
 
     def __post_init__(self) -> None:
         if self.unroll < 0:

@@ -398,6 +398,14 @@ def test_sweeps(checkout, capfd):
         r.split(",")[:2] for r in rows]
 
 
+def test_a_model_may_name_the_data_that_it_is_for(tmp_path, capsys):
+    run = tmp_path / "run"
+    assert gans("train", "unrolled", "--steps", "1", "--batch-size", "8", "--out", run) == 0
+    assert "trained unrolled on ring8" in capsys.readouterr().out
+    assert gans("train", "unrolled", "--data", "digits", "--steps", "1") == 2
+    assert "points in the plane" in capsys.readouterr().err
+
+
 def test_figures_by_name(tmp_path, capsys):
     assert gans("figure") == 0
     names = capsys.readouterr().out.split()
