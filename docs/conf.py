@@ -142,7 +142,8 @@ def write(folder: Path, pages: dict[str, str]) -> None:
 def skip_field_aliases(app, what, name, obj, skip, options):
     """The fields of named tuples describe themselves as aliases of numbers, which says nothing."""
     text = getattr(obj, "__doc__", None) or ""
-    of_matplotlib = name == "set" and "Artist" in text  # made for every subclass of Figure
+    # Matplotlib makes a method for every subclass of Figure, in a markup of its own.
+    of_matplotlib = (getattr(obj, "__module__", None) or "").startswith("matplotlib.")
     return True if of_matplotlib or text.startswith("Alias for field") else None
 
 

@@ -148,6 +148,14 @@ class UnrolledGAN(GAN):
     def laptop(cls, data: Any) -> UnrolledGAN:
         """The settings measured on two CPU cores, for points in the plane.
 
+        The paper's 25,000 steps become 5,000: G learns ten times as fast, and both rates fall to 0
+        over the second half, which brings the samples from near the modes onto them. D has a second
+        hidden layer and its input is scaled to the same range. D itself stays slow, since looking
+        ahead makes up for that: on the ring of 8 a share of 0.89 of the samples is within 3 sigma
+        of a mode, and all modes are found (mean of seeds 0, 1 and 2). With K = 0 and all else equal
+        no report of these seeds shows more than one mode. With D's rate equal to G's, D won and G
+        stood still (seed 0, K = 5).
+
         Raises
         ------
         ValueError
