@@ -441,7 +441,10 @@ def test_jobs_can_be_run():
     for job in results.JOBS.values():
         assert job.model in MODELS
         command_line.open_data(job.data)
-        assert len(job.seeds) == (3 if command_line._seconds(job.budget) >= 120 else 5)
+        if job.budget.endswith(" steps"):  # how long they take depends on the machine
+            assert int(job.budget.removesuffix(" steps")) > 0 and len(job.seeds) >= 3
+        else:
+            assert len(job.seeds) == (3 if command_line._seconds(job.budget) >= 120 else 5)
 
 
 # -------------------------------------------------------------------------- python -m minigrad
