@@ -18,6 +18,9 @@ import pytest
 from documents import Block, blocks, commands, documents
 from syntax import ROOT
 
+from gans.figures import FIGURES
+from gans.models import MODELS
+
 # Child processes run this checkout, wherever they start.
 CHECKOUT = {**os.environ, "PYTHONPATH": str(ROOT)}
 SETUP = "python3 -m venv .venv && "
@@ -92,6 +95,13 @@ def test_readme_has_the_two_set_up_lines():
 @pytest.mark.parametrize("call", program_calls(), ids=" ".join)
 def test_our_programs_know_their_options(call: list[str]):
     assert unknown_options(call) == []
+
+
+def test_figures_and_models_that_are_named_exist():
+    named = {kind: {call[2] for call in program_calls() if call[:2] == ["gans", kind] and call[2:]}
+             for kind in ("figure", "train")}
+    assert named["figure"] and named["figure"] <= {*FIGURES}
+    assert named["train"] and named["train"] <= {*MODELS}
 
 
 def test_an_unknown_option_is_noticed():
