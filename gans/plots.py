@@ -404,10 +404,6 @@ def _draw_line(
     axes.plot(step, _smooth(values), color=colour, linestyle=dash, linewidth=1.8, label=label)
 
 
-def _draw_reference(axes: Axes, value: float, label: str) -> None:
-    axes.axhline(value, color=BLACK, linewidth=0.9, linestyle=(0, (1, 2)), label=label)
-
-
 def _draw_losses(
     axes: Axes, step: np.ndarray, columns: Mapping[str, np.ndarray], balance: float | None
 ) -> None:
@@ -417,7 +413,7 @@ def _draw_losses(
         _draw_line(axes, step, columns[name], colour, dash, name)
         shown.append(columns[name][np.isfinite(columns[name])])
     if balance is not None and "d_loss" in columns:
-        _draw_reference(axes, balance, f"D cannot tell: {balance:.3f}")
+        level(axes, balance, f"D cannot tell: {balance:.3f}")
         shown.append(np.array([balance]))
     values = np.concatenate(shown)
     if len(values):
@@ -434,7 +430,7 @@ def _draw_answers(axes: Axes, step: np.ndarray, columns: Mapping[str, np.ndarray
     for name, colour, dash, label in lines:
         if name in columns:
             _draw_line(axes, step, columns[name], colour, dash, label)
-    _draw_reference(axes, 0.5, "cannot tell: 0.5")
+    level(axes, 0.5, "cannot tell: 0.5")
     axes.set_ylim(-0.03, 1.03)
     axes.set_ylabel("mean answer of D")
 
@@ -454,7 +450,7 @@ def _draw_metric(
         zorder=3,
     )
     if floor is not None:
-        _draw_reference(axes, floor, f"real data: {floor:.3g}")
+        level(axes, floor, f"real data: {floor:.3g}")
     axes.set_ylabel(name)
 
 

@@ -20,7 +20,6 @@ import datetime
 import difflib
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -30,15 +29,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-import minigrad
 from minigrad import get_threads, set_threads
 from minigrad.serialize import write_atomically
 
 from . import tips
 from .evaluation import Evaluation
-from .trainer import RunConfig, load_checkpoint, read_log
+from .trainer import RunConfig, load_checkpoint, read_log, running_versions
 
 __all__ = ["JOBS", "SWEEPS", "Job", "ResultsError", "Sweep", "run", "write_page"]
 
@@ -181,8 +177,10 @@ def run(name: str | None = None, *, write_only: bool = False, jobs: Mapping[str,
                            "checkout of minigrad")
     if not write_only:
         for job in jobs.values():
+            if name not in (None, job.name):
+                continue
             finished = {int(row["seed"]) for row in _rows(job)}
-            for seed in job.seeds if name in (None, job.name) else ():
+            for seed in job.seeds:
                 if seed not in finished:
                     _train(job, seed, gans)
                     write_page(jobs, sweeps)
@@ -196,8 +194,6 @@ def run(name: str | None = None, *, write_only: bool = False, jobs: Mapping[str,
 def _sweep(sweep: Sweep) -> None:
     """Run what is missing, seed by seed, so that a sweep that was stopped has whole seeds."""
     arms = sweep.arms()
-    versions = {"minigrad": minigrad.__version__, "numpy": np.__version__,
-                "python": platform.python_version()}
     before = get_threads()
     set_threads(1)
     try:
@@ -213,7 +209,7 @@ def _sweep(sweep: Sweep) -> None:
                 rows.append({"arm": arm, "seed": str(seed),
                              "command": f"gans results {sweep.name}", "date": _today(),
                              "seconds": f"{seconds:.1f}", "threads": "1",
-                             "cores": str(os.cpu_count()), "versions": _named(versions),
+                             "cores": str(os.cpu_count()), "versions": _named(running_versions()),
                              **{key: f"{value:.6g}" for key, value in numbers.items()}})
                 order = list(arms)
                 rows.sort(key=lambda row: (order.index(row["arm"]) if row["arm"] in arms

@@ -19,7 +19,7 @@ curves, live metric) and one checkpoint, and throws them away. The budget covers
 together; what is not in it is start-up, and the full evaluation after the end.
 
 A model is any object with ``batch_size``, ``train_step(batches)`` returning 0-d Tensors by name,
-and ``sample(n, generator)``. Four things are optional: ``datasets(data)``, a list of data sets of
+and ``sample(n, generator)``. Three things are optional: ``datasets(data)``, a list of data sets of
 which each gets a stream of its own (without it, the training data); ``set_total_steps(n)``, called
 once before the first step, for schedules; ``balance``, the value of ``d_loss`` at which the
 discriminator can tell nothing, which the curves then show. The command line also asks for
@@ -95,6 +95,7 @@ __all__ = [
     "plan",
     "read_log",
     "report_period",
+    "running_versions",
     "save_picture",
     "state_arrays",
     "use_threads",
@@ -238,6 +239,12 @@ def load_state(
 # ----------------------------------------------------------------------------------------- config
 
 
+def running_versions() -> dict[str, str]:
+    """The versions of what numbers depend on, by name."""
+    return {"minigrad": minigrad.__version__, "numpy": np.__version__,
+            "python": platform.python_version()}
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that a run depends on, as plain values: the content of ``config.json``.
@@ -272,9 +279,7 @@ class RunConfig:
     command: str = ""
     device: str = dataclasses.field(default_factory=lambda: default_device().name)
     dtype: str = dataclasses.field(default_factory=lambda: str(default_dtype()))
-    versions: dict[str, str] = dataclasses.field(default_factory=lambda: {
-        "minigrad": minigrad.__version__, "numpy": np.__version__,
-        "python": platform.python_version()})
+    versions: dict[str, str] = dataclasses.field(default_factory=running_versions)
 
     def __post_init__(self) -> None:
         for name, least in (("seed", 0), ("steps", 1), ("log_every", 1), ("report_every", 1),
