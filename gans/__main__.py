@@ -40,7 +40,7 @@ from minigrad.data import DataError, to_uint8
 from minigrad.data.download import DOWNLOADS, data_folders
 from minigrad.serialize import CheckpointError, write_atomically
 
-from . import latent, metrics, models, plots, pretrained, results
+from . import latent, metrics, models, plots, pretrained, results, translation
 from .classifier import load_classifier
 from .evaluation import DIGITS, SAMPLES, Evaluation, TrainingData, judge, open_data
 from .figures import FIGURES
@@ -56,12 +56,14 @@ from .trainer import (
     load_checkpoint,
     load_state,
     log_period,
+    look,
     new_run_folder,
     plan,
     read_log,
     report_period,
     use_threads,
 )
+from .translator import Direction, as_network, read_pictures, translated
 
 __all__ = ["main"]
 
@@ -81,7 +83,12 @@ class Train:
 
     data: str | None = None
     """digits (the default of most models), optdigits, emoji, a toy (gaussian, ring8, grid25,
-    swissroll), a .npz or IDX file, or a folder of pictures."""
+    swissroll), a .npz or IDX file, or a folder of pictures; for models that translate, a task
+    (gans list shows them) or a folder with trainA and trainB."""
+    a: str | None = None
+    """A folder of pictures, to be translated to those of --b and back."""
+    b: str | None = None
+    """The other folder."""
     budget: str | None = None
     """Time for the training, such as 90s, 3m or 1h; it becomes a number of steps."""
     steps: int | None = None
@@ -135,6 +142,22 @@ class Evaluate:
     """Seed of their noise."""
     json: bool = False
     """Print JSON instead of a table."""
+
+
+@dataclass
+class Translate:
+    """Translate pictures by a trained run, each into a file of its own."""
+
+    run: tyro.conf.Positional[str]
+    """The folder of a run."""
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    """Pictures, or folders of pictures."""
+    out: Path = Path("translated")
+    """The folder for the translations; what is there already is not overwritten."""
+    back: bool = False
+    """From B to A instead of from A to B."""
+    size: int | None = None
+    """Side in pixels of the squares that are translated (that of training)."""
 
 
 @dataclass
@@ -269,6 +292,10 @@ def list_command(argv: Sequence[str]) -> None:
     for name in pretrained.names():
         found = pretrained.load_generator(name)
         print(f"  {name:15} {found.config.model} on {found.data_name}, step {found.step:,}")
+    print("data to translate (--data TASK):")
+    for text, tasks in (("cyclegan", translation.COLLECTIONS), ("pix2pix", translation.PAIRS)):
+        print(f"  {text:10} {', '.join(tasks)}")
+    print(f"  {'':10} or two folders of pictures: --a FOLDER --b FOLDER")
     print("data (--data DATA):")
     print("  digits     28x28 grey, 8,000 and 1,000 for testing; optdigits 8x8; emoji 32x32 colour")
     print(f"  {'toys':10} {', '.join(TOYS)}: points in the plane")
@@ -296,7 +323,7 @@ def train_command(argv: Sequence[str]) -> None:
     cls = models.model_class(name or config.model)
     if config is not None:
         config.refuse_other({"model": (config.model, cls.name)})
-    data = _data(options, config, getattr(cls, "default_data", "digits"))
+    data = _data(options, config, cls)
     if config is not None:
         base = models.settings_from_json(cls, config.settings)
     else:
@@ -322,20 +349,34 @@ def _parse_train(
     return found.train, models.settings(found.model)
 
 
-def _data(options: Train, config: RunConfig | None, default: str = "digits") -> TrainingData:
+def _data(options: Train, config: RunConfig | None, cls: type) -> TrainingData:
     """The data that the command line asks for, else those of the run."""
-    given = {"spec": options.data, "size": options.size,
-             "grey": options.grey or None}
-    of_run = {"spec": default, "size": 32, "grey": False} if config is None else config.data
+    opener = getattr(cls, "open_data", open_data)
+    given = {"spec": _spec(options, cls), "size": options.size, "grey": options.grey or None}
+    usual = {"spec": getattr(cls, "default_data", "digits"), "size": 32, "grey": False}
+    of_run = usual if config is None else config.data
     spec, size, grey = (of_run[key] if value is None else value for key, value in given.items())
     if size < 1:
         raise UsageError(f"--size: wants at least 1 pixel, got {size}")
-    data = open_data(spec, size=size, grey=grey)
+    data = opener(spec, size=size, grey=grey)
     if config is not None:
         now = data.describe()
         config.refuse_other({key: (config.data[key], now[key])
                              for key in ("name", "shape", "items", "sha256")})
     return data
+
+
+def _spec(options: Train, cls: type) -> str | None:
+    """What --data, or --a and --b, name."""
+    folders = [options.a, options.b]
+    if folders == [None, None]:
+        return options.data
+    if None in folders or options.data is not None:
+        raise UsageError("--a and --b go together, and without --data")
+    if getattr(cls, "open_data", None) is not translation.open_collections:
+        raise UsageError(f"--a and --b: {cls.name} does not translate between two folders; "
+                         "cyclegan does")
+    return translation.MARK.join(folders)
 
 
 def _started(cls: type, data: TrainingData, options: Train, base: Mapping[str, Any],
@@ -379,6 +420,10 @@ def _started(cls: type, data: TrainingData, options: Train, base: Mapping[str, A
     if folder is None:  # made last: what cannot be built leaves no folder behind
         trainer.folder = new_run_folder(Path("runs"), f"{cls.name}-{data.name}-seed{seed}")
     _say(f"run: {trainer.folder}")
+    if hasattr(referee, "sheet") and len(data.shape) == 3:
+        trainer.folder.mkdir(parents=True, exist_ok=True)
+        referee.sheet(trainer.folder / "data.png", trainer.model.datasets(data))
+        _say(f"what the network will see: {trainer.folder / 'data.png'}")
     _say(f"to repeat it exactly: {command}")
     trainer.start()
     return trainer
@@ -451,8 +496,10 @@ def _train(trainer: Trainer) -> None:
     run = shlex.quote(str(folder))
     last = sorted((folder / "samples").glob("step_*.png"))[-1:]
     print(f"pictures: {', '.join(map(str, [*last, folder / 'curves.png']))}")
-    print(f"next: gans sample {run} --n 2000 --out samples.npz | gans evaluate {run} | "
-          f"gans info {run}")
+    translates = hasattr(trainer.model, "translate")
+    use = f"gans translate {run} PICTURES --out FOLDER" if translates else (
+        f"gans sample {run} --n 2000 --out samples.npz")
+    print(f"next: {use} | gans evaluate {run} | gans info {run}")
     print(f"to repeat it exactly: {config.command}")
     for text in trainer.diagnoses:
         print(f"monitor: {text}")
@@ -462,6 +509,9 @@ def sample_command(argv: Sequence[str]) -> None:
     """``gans sample RUN``"""
     options = _parse(Sample, argv, "gans sample")
     config, model, _, step = _trained(options.run)
+    if not hasattr(model, "sample"):
+        raise UsageError(f"{options.run}: {config.model} translates images and makes none from "
+                         f"noise: gans translate {options.run} IMAGES")
     usual, ending = (100, ".png") if options.numbered else (SAMPLES, ".npz")
     n = usual if options.n is None else options.n
     out = _file(options.out, Path("samples"), ending)
@@ -490,7 +540,7 @@ def evaluate_command(argv: Sequence[str]) -> None:
     config, model, folder, step = _trained(options.run)
     _whole("n", options.n, 128)
     _whole("seed", options.seed, 0)
-    data = _data(Train(), config)
+    data = _data(Train(), config, models.model_class(config.model))
     evaluation = _evaluate(model, data, options.n, options.seed)
     if folder is not None:
         _keep(folder, evaluation, options.seed)
@@ -500,6 +550,39 @@ def evaluate_command(argv: Sequence[str]) -> None:
         print(f"{folder or options.run}: step {step:,} of {config.steps:,}, samples from seed "
               f"{options.seed}")
         print("\n".join(evaluation.lines()))
+
+
+def translate_command(argv: Sequence[str]) -> None:
+    """``gans translate RUN IMAGES``"""
+    options = _parse(Translate, argv, "gans translate")
+    config, model, _, step = _trained(options.run)
+    direction = Direction.B_TO_A if options.back else Direction.A_TO_B
+    if direction not in getattr(model, "directions", ()):
+        what = "goes from A to B only" if hasattr(model, "directions") else (
+            "makes images from noise and translates none: gans sample")
+        raise UsageError(f"{options.run}: {config.model} {what}")
+    if len(model.data_shape) == 1:
+        raise UsageError(f"{options.run}: translates points in the plane, not pictures")
+    channels, side, _ = model.data_shape
+    size = side if options.size is None else options.size
+    _whole("size", size, 16, most=4096)
+    if size % 4:
+        raise UsageError(f"--size: wants a multiple of 4, got {size}")
+    if not options.images:
+        raise UsageError("gans translate: which pictures? gans translate RUN PICTURE...")
+    names, images = read_pictures(options.images, size=size, grey=channels == 1)
+    files = [options.out / f"{name}.png" for name in names]
+    taken = [file for file in files if file.exists()]
+    if taken:
+        raise UsageError(f"--out {options.out}: {taken[0].name} is there already; give another "
+                         "folder")
+    options.out.mkdir(parents=True, exist_ok=True)
+    fakes = to_uint8(np.clip(translated(model, as_network(images), direction), -1, 1))
+    for file, fake in zip(files, fakes, strict=True):
+        picture = Image.fromarray(fake)
+        write_atomically(file, lambda target, picture=picture: picture.save(target, format="png"))
+    print(f"{options.out}: {len(names)} picture{'s' * (len(names) != 1)} of {size} x {size}, "
+          f"{' to '.join(direction.value.upper())}, by step {step:,} of {options.run}")
 
 
 def interpolate_command(argv: Sequence[str]) -> None:
@@ -536,7 +619,7 @@ def neighbours_command(argv: Sequence[str]) -> None:
     _whole("n", options.n, most=100)
     _whole("k", options.k, most=min(30, config.data["items"]))
     _whole("seed", options.seed, 0)
-    data = _data(Train(), config)
+    data = _data(Train(), config, models.model_class(config.model))
     look = load_classifier().features if options.features else lambda images: images
     samples = to_uint8(draw_samples(model, max(SAMPLES, options.n),
                                     np.random.default_rng(options.seed)))
@@ -777,6 +860,8 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "list": (list_command, "the models and the data"),
     "train": (train_command, "train a model: gans train gan [--data ring8] [--budget 3m]"),
     "sample": (sample_command, "samples of a run into a file: gans sample RUN --n 2000"),
+    "translate": (translate_command, "pictures as the other collection: gans translate RUN "
+                                     "IMAGES"),
     "evaluate": (evaluate_command, "measure a run, beside real data: gans evaluate RUN"),
     "interpolate": (interpolate_command, "images between latent vectors: gans interpolate RUN"),
     "neighbours": (neighbours_command, "samples beside the nearest training images: gans "
@@ -889,11 +974,10 @@ def _write_picture(path: Path, picture: Image.Image) -> None:
 
 def _evaluate(model: Any, data: TrainingData, n: int, seed: int) -> Evaluation:
     """What the data's judge says of samples, and what the model measures of itself, if it does."""
-    samples = draw_samples(model, n, np.random.default_rng(seed))
     try:
-        found = judge(data).evaluate(samples)
+        found = look(judge(data), data).evaluate(model, n, seed)
         own = model.measure(data) if hasattr(model, "measure") else ()
-    except ValueError as error:
+    except (ValueError, FloatingPointError) as error:
         raise RunError(f"the samples cannot be measured: {error}") from error
     return dataclasses.replace(found, scores=(*found.scores, *own))
 

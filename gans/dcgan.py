@@ -209,8 +209,7 @@ class DCGAN:
     def set_total_steps(self, n: int) -> None:
         """Plan the learning rates of a training of n steps."""
         if self.cool_down:
-            start = min(n - 1, round(n * (1 - self.cool_down)))
-            self.schedules = [LinearDecay(opt, start=start, total=n)
+            self.schedules = [LinearDecay.over_last(self.cool_down, opt, total=n)
                               for opt in (self.opt_G, self.loss.opt_D)]
 
     @property

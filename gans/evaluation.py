@@ -15,8 +15,8 @@ other images  sharpness and, where there are held-back images, the nearest-neigh
 Every value stands beside what real data score, and beside its floor: what a perfect generator
 scores with so many samples.
 
-Leaves out: data that come in pairs or in two collections, and judging of images that have labels
-but no classifier here.
+Leaves out: data that come in pairs or in two collections (``gans.translation``), and judging of
+images that have labels but no classifier here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ import functools
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,7 +52,7 @@ from . import metrics
 from .classifier import load_classifier
 from .toys import TOYS, Toy
 
-__all__ = ["Evaluation", "Judge", "Score", "TrainingData", "judge", "open_data",
+__all__ = ["Evaluation", "Judge", "ModelJudge", "Score", "TrainingData", "judge", "open_data",
            "real_rows", "spread"]
 
 TOY_POINTS = 1 << 16  # points drawn from a toy: the data set that is trained on
@@ -88,6 +89,8 @@ class TrainingData:
         What the user should know: few pictures, enlarged pictures.
     size, grey
         How pictures of a folder were read.
+    judged_by : callable or None
+        Makes the judge of data that need one of their own.
     """
 
     spec: str
@@ -100,6 +103,7 @@ class TrainingData:
     notes: tuple[str, ...] = ()
     size: int = 32
     grey: bool = False
+    judged_by: Callable[[TrainingData], ModelJudge] | None = None
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -272,8 +276,38 @@ class Judge(Protocol):
         """The whole report. Samples are as the model gives them: NCHW in [-1, 1], or (n, 2)."""
 
 
-def judge(data: TrainingData) -> Judge:
-    """The judge of ``data``."""
+class ModelJudge(ABC):
+    """Measures and draws a model itself, where samples from noise are not what it makes.
+
+    Attributes
+    ----------
+    perfect : dict of str to float
+        What a perfect model scores in each number of ``live``.
+    """
+
+    perfect: dict[str, float]
+
+    @abstractmethod
+    def live(self, model: Any, seed: int) -> dict[str, float]:
+        """A few numbers; the first is the one that the progress bar shows."""
+
+    @abstractmethod
+    def spread(self, model: Any, seed: int) -> float:
+        """How different what it makes is, as a share of how different real items are."""
+
+    @abstractmethod
+    def draw(self, model: Any, path: Path, seed: int) -> None:
+        """Write a picture of what it makes."""
+
+    @abstractmethod
+    def evaluate(self, model: Any, n: int, seed: int) -> Evaluation:
+        """The whole report."""
+
+
+def judge(data: TrainingData) -> Judge | ModelJudge:
+    """The judge of ``data``; data may bring their own."""
+    if data.judged_by is not None:
+        return data.judged_by(data)
     if data.is_digits:
         return DigitsJudge(data)
     if data.toy is None:

@@ -19,6 +19,7 @@ from typing import Any
 from minigrad import manual_seed
 
 from .autoencoder import Autoencoder
+from .cyclegan import CycleGAN
 from .dcgan import DCGAN
 from .evaluation import TrainingData
 from .gan import GAN
@@ -32,7 +33,7 @@ __all__ = ["MODELS", "ModelError", "build", "laptop_settings", "model_class", "p
            "settings_from_json", "settings_to_json", "summary"]
 
 MODELS: dict[str, type] = {cls.name: cls for cls in (
-    GAN, DCGAN, WGAN, WGANGP, UnrolledGAN, MinibatchGAN, Autoencoder, VAE)}
+    GAN, DCGAN, WGAN, WGANGP, UnrolledGAN, MinibatchGAN, Autoencoder, VAE, CycleGAN)}
 
 
 class ModelError(ValueError):

@@ -74,7 +74,15 @@ from minigrad.nn.module import Buffer, Parameter
 from minigrad.serialize import CheckpointError, load, save, write_atomically
 
 from . import plots
-from .evaluation import SPREAD_ROWS, Judge, TrainingData, real_rows, spread
+from .evaluation import (
+    SPREAD_ROWS,
+    Evaluation,
+    Judge,
+    ModelJudge,
+    TrainingData,
+    real_rows,
+    spread,
+)
 from .monitor import Monitor
 
 __all__ = [
@@ -90,6 +98,7 @@ __all__ = [
     "load_checkpoint",
     "load_state",
     "log_period",
+    "look",
     "named_state",
     "new_run_folder",
     "plan",
@@ -457,6 +466,50 @@ def draw_samples(model: Any, n: int, generator: np.random.Generator) -> np.ndarr
     return np.concatenate(parts)
 
 
+class SampleLook(ModelJudge):
+    """A judge of samples as a judge of the model that makes them from noise, the same each time.
+
+    Raises
+    ------
+    FloatingPointError
+        If samples are not finite.
+    """
+
+    def __init__(self, judge: Judge, data: TrainingData) -> None:
+        self.judge, self.data = judge, data
+        self.perfect = judge.perfect
+        self._real_spread = spread(real_rows(data, 256))
+
+    def live(self, model: Any, seed: int) -> dict[str, float]:
+        return self.judge.live(self._samples(model, self.judge.live_samples, (seed, 3)))
+
+    def spread(self, model: Any, seed: int) -> float:
+        real = self._real_spread
+        return spread(self._samples(model, SPREAD_ROWS, (seed, 4))) / real if real else 1.0
+
+    def draw(self, model: Any, path: Path, seed: int) -> None:
+        toy = self.data.toy
+        samples = self._samples(model, GRID if toy is None else TOY_GRID, (seed, 2))
+        save_picture(path, samples, self.data.shape,
+                     None if toy is None else real_rows(self.data, TOY_GRID),
+                     None if toy is None else toy.centres)
+
+    def evaluate(self, model: Any, n: int, seed: int) -> Evaluation:
+        return self.judge.evaluate(self._samples(model, n, seed))
+
+    @staticmethod
+    def _samples(model: Any, n: int, seed: int | tuple[int, int]) -> np.ndarray:
+        samples = draw_samples(model, n, np.random.default_rng(seed))
+        if not np.isfinite(samples).all():
+            raise FloatingPointError("samples are not finite")
+        return samples
+
+
+def look(judge: Judge | ModelJudge, data: TrainingData) -> ModelJudge:
+    """The judge itself if it judges models, else as one that does."""
+    return judge if isinstance(judge, ModelJudge) else SampleLook(judge, data)
+
+
 def save_picture(path: Path, samples: np.ndarray, data_shape: Sequence[int],
                  real: np.ndarray | None = None, centres: np.ndarray | None = None) -> None:
     """A grid of images, or a scatter plot of points over real ones."""
@@ -505,11 +558,12 @@ class Trainer:
         What the monitor found.
     """
 
-    def __init__(self, model: Any, data: TrainingData, judge: Judge, config: RunConfig,
+    def __init__(self, model: Any, data: TrainingData, judge: Judge | ModelJudge, config: RunConfig,
                  folder: Path, *, checkpoint_seconds: float = CHECKPOINT_SECONDS,
                  progress: bool = True) -> None:
         use_threads(model, config.threads)
-        self.model, self.data, self.judge, self.config = model, data, judge, config
+        self.model, self.data, self.config = model, data, config
+        self.look = look(judge, data)
         self.folder, self.progress = Path(folder), progress
         self.checkpoint_seconds = checkpoint_seconds
         self.step, self.seconds = 0, 0.0
@@ -521,7 +575,6 @@ class Trainer:
                         for k, dataset in enumerate(sets)]
         self._batches = self.streams[0] if len(sets) == 1 else _together(self.streams)
         announce_steps(model, config.steps)
-        self._real_spread = spread(real_rows(data, 256))
         self._metrics: list[str] = []  # names of what train_step returns, in its order
         self._values: list[np.ndarray] = []  # of steps not yet in the log, on the host
         self._fresh: list[list[Any]] = []  # of the latest of these, still on the device
@@ -639,7 +692,7 @@ class Trainer:
         self._step_seconds += time.perf_counter() - began
 
     def _checked_names(self, result: Any) -> list[str]:
-        taken = {"step", "spread", *CLOCKS, *self.judge.perfect}
+        taken = {"step", "spread", *CLOCKS, *self.look.perfect}
         for name, value in result.items():
             if not isinstance(value, Tensor) or value.shape != ():
                 got = value.shape if isinstance(value, Tensor) else type(value).__name__
@@ -649,7 +702,7 @@ class Trainer:
         return list(result)
 
     def _columns(self) -> list[str]:
-        return ["step", *self._metrics, "spread", *self.judge.perfect, *CLOCKS]
+        return ["step", *self._metrics, "spread", *self.look.perfect, *CLOCKS]
 
     def _fetch(self) -> None:
         """Bring the numbers of the latest steps to the host, in one copy, and look for NaN."""
@@ -706,7 +759,7 @@ class Trainer:
         shown = {"d_real": "D(x)", "d_fake": "D(G(z))"}
         names = [name for name in shown if name in row] or self._metrics[:2]
         parts = [f"{shown.get(name, name)} {row[name]:.2f}" for name in names]
-        parts += [f"{name} {value:.2f} (real {self.judge.perfect[name]:.2f})"
+        parts += [f"{name} {value:.2f} (real {self.look.perfect[name]:.2f})"
                   for name, value in list(self._latest.items())[:1]]
         return ", ".join(parts)
 
@@ -714,37 +767,34 @@ class Trainer:
 
     def _report(self) -> dict[str, float]:
         """Draw the picture and measure samples; the numbers go into the log's row."""
-        toy = self.data.toy
-        picture = self._samples(GRID if toy is None else TOY_GRID, 2)
-        samples = self._samples(self.judge.live_samples, 3)
-        save_picture(self.folder / "samples" / f"step_{self.step:06d}.png", picture,
-                     self.data.shape, None if toy is None else real_rows(self.data, TOY_GRID),
-                     None if toy is None else toy.centres)
-        try:
-            self._latest = self.judge.live(samples)
-        except ValueError as error:
-            raise RunError(f"step {self.step:,}: the samples cannot be measured: {error}. "
-                           f"{self._last_good()}") from error
+        seed = self.config.seed
+        with self._finite():
+            self.look.draw(self.model, self.folder / "samples" / f"step_{self.step:06d}.png", seed)
+            try:
+                self._latest = self.look.live(self.model, seed)
+            except ValueError as error:
+                raise RunError(f"step {self.step:,}: the samples cannot be measured: {error}. "
+                               f"{self._last_good()}") from error
         return dict(self._latest)
 
     def _spread(self) -> float:
         """The mean distance of a few samples, as a share of that of real items."""
-        real = self._real_spread
-        return spread(self._samples(SPREAD_ROWS, 4)) / real if real else 1.0
+        with self._finite():
+            return self.look.spread(self.model, self.config.seed)
 
-    def _samples(self, n: int, purpose: int) -> np.ndarray:
-        """Samples from the same noise every time; NaN among them stops the run."""
-        generator = np.random.default_rng((self.config.seed, purpose))
-        samples = draw_samples(self.model, n, generator)
-        if not np.isfinite(samples).all():
+    @contextlib.contextmanager
+    def _finite(self) -> Iterator[None]:
+        """NaN among samples stops the run."""
+        try:
+            yield
+        except FloatingPointError:
             self._diverged(self.step, {"fake_spread": math.nan})
-        return samples
 
     def _draw_curves(self) -> None:
-        drawn = {*plots.RUN_COLUMNS, *self.judge.perfect}
+        drawn = {*plots.RUN_COLUMNS, *self.look.perfect}
         if self._log is not None and drawn & set(self._log.columns):
             plots.save_curves(self.folder / "curves.png", self._log.table(),
-                              metrics=list(self.judge.perfect), floors=self.judge.perfect,
+                              metrics=list(self.look.perfect), floors=self.look.perfect,
                               balance=getattr(self.model, "balance", None))
 
     # ---- saving
@@ -840,7 +890,7 @@ class Plan:
     seconds_per_report: float
 
 
-def plan(build: Callable[[], Any], data: TrainingData, judge: Judge, config: RunConfig,
+def plan(build: Callable[[], Any], data: TrainingData, judge: Judge | ModelJudge, config: RunConfig,
          budget: float) -> Plan:
     """Time a model that ``build`` makes, throw it away, and say how many steps ``budget`` holds.
 

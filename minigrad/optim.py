@@ -376,6 +376,11 @@ class LinearDecay:
         self.optimizer, self.start, self.total = optimizer, start, total
         self.initial, self.t = optimizer.lr, 0
 
+    @classmethod
+    def over_last(cls, share: float, optimizer: Optimizer, *, total: int) -> LinearDecay:
+        """The decay over the last ``share`` of ``total`` steps, at least the last one."""
+        return cls(optimizer, start=min(total - 1, round(total * (1 - share))), total=total)
+
     def step(self) -> None:
         """Count one step and set the optimizer's learning rate."""
         self.t += 1

@@ -9,7 +9,7 @@ from .download import IDXFiles, fetch
 from .embedded import EMBEDDED, LabelledImages, UnpairedImages, load
 from .errors import DataError, UnknownDataError, UnsafePickleError
 from .idx import read_idx, write_idx
-from .images import ImageFolder, contact_sheet
+from .images import ImageFolder, contact_sheet, read_image
 from .mnist import MNISTDataset
 from .npz import read_npz
 from .sources import ImageArrays, open_dataset
@@ -40,6 +40,7 @@ __all__ = [
     "load",
     "open_dataset",
     "read_idx",
+    "read_image",
     "read_npz",
     "to_tanh_range",
     "to_uint8",

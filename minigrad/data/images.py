@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from .dataset import ArrayDataset, Dataset
 from .errors import DataError
 from .transforms import to_uint8
 
-__all__ = ["ImageFolder", "contact_sheet"]
+__all__ = ["ImageFolder", "contact_sheet", "read_image"]
 
 _EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 _FEW = 500  # pictures; with fewer a GAN mostly learns them by heart
@@ -80,11 +80,21 @@ class ImageFolder(ArrayDataset):
         self.paths = tuple(self._find(root))
         shape = (len(self.paths), size, size) if grey else (len(self.paths), size, size, 3)
         self.images = np.empty(shape, np.uint8)
-        small = []
+        small, sizes, transparent = [], set(), 0
         for k, file in enumerate(self.paths):
-            self.images[k], (width, height) = _read(file, size, grey, first_frame)
+            picture = _read(file, size, grey, first_frame)
+            self.images[k], width, height = picture.pixels, picture.width, picture.height
+            sizes.add((width, height))
+            transparent += picture.transparent
             if min(width, height) < size:
                 small.append((min(width, height), f"{file.relative_to(root)}, {width}x{height}"))
+        if len(sizes) > 1:
+            least, most = min(sizes, key=min), max(sizes, key=max)
+            self.notes.append(f"pictures of {len(sizes)} sizes, from {least[0]}x{least[1]} to "
+                              f"{most[0]}x{most[1]}: of each the central square was taken")
+        if transparent:
+            self.notes.append(f"{transparent} of {len(self.paths)} pictures have transparent "
+                              "parts, which became white")
         if small:
             self.notes.append(f"{len(small)} of {len(self.paths)} pictures are smaller than "
                               f"{size}x{size} and were enlarged (the smallest: {min(small)[1]})")
@@ -122,10 +132,28 @@ class ImageFolder(ArrayDataset):
         return np.array([number[p[0]] for p in parts], dtype=np.int64), names
 
 
-def _read(
-    path: Path, size: int, grey: bool, first_frame: bool
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """One picture as uint8, and its own width and height."""
+class _Picture(NamedTuple):
+    """A picture as it was read, and what it was before."""
+
+    pixels: np.ndarray  # uint8, square
+    width: int
+    height: int
+    transparent: bool
+
+
+def read_image(path: str | os.PathLike[str], *, size: int, grey: bool = False) -> np.ndarray:
+    """One picture as ``ImageFolder`` reads it: uint8 (size, size, 3), or (size, size) if grey.
+
+    Raises
+    ------
+    DataError
+        If it is damaged or animated, or no picture.
+    """
+    return _read(Path(path), size, grey, False).pixels
+
+
+def _read(path: Path, size: int, grey: bool, first_frame: bool) -> _Picture:
+    """One picture of the folder."""
     Image, ImageOps = _pillow()
     try:
         with Image.open(path) as image:
@@ -136,6 +164,8 @@ def _read(
                                 "ask for the first frame of each (first_frame=True) or remove it")
             image.seek(0)
             image.load()
+            transparent = image.has_transparency_data and (
+                image.convert("RGBA").getchannel("A").getextrema()[0] < 255)
             upright = _on_white(ImageOps.exif_transpose(image), Image)
             side = min(upright.size)
             left, top = (upright.width - side) // 2, (upright.height - side) // 2
@@ -143,7 +173,7 @@ def _read(
             if grey:
                 square = square.convert("L")
             square = square.resize((size, size), Image.Resampling.LANCZOS)
-            return np.asarray(square), upright.size
+            return _Picture(np.asarray(square), *upright.size, transparent)
     except DataError:
         raise
     except Exception as error:  # every decoder fails in its own way on damaged files
