@@ -23,7 +23,9 @@ from .cyclegan import CycleGAN
 from .dcgan import DCGAN
 from .evaluation import TrainingData
 from .gan import GAN
+from .lsgan import LSGAN
 from .minibatch import MinibatchGAN
+from .pix2pix import Pix2Pix
 from .unrolled import UnrolledGAN
 from .vae import VAE
 from .wgan import WGAN
@@ -33,7 +35,8 @@ __all__ = ["MODELS", "ModelError", "build", "laptop_settings", "model_class", "p
            "settings_from_json", "settings_to_json", "summary"]
 
 MODELS: dict[str, type] = {cls.name: cls for cls in (
-    GAN, DCGAN, WGAN, WGANGP, UnrolledGAN, MinibatchGAN, Autoencoder, VAE, CycleGAN)}
+    GAN, DCGAN, LSGAN, WGAN, WGANGP, UnrolledGAN, MinibatchGAN, Autoencoder, VAE, CycleGAN,
+    Pix2Pix)}
 
 
 class ModelError(ValueError):
