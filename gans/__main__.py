@@ -37,7 +37,7 @@ from PIL import Image
 import minigrad
 from minigrad import get_threads
 from minigrad.data import DataError, to_uint8
-from minigrad.data.download import DOWNLOADS, data_folders
+from minigrad.data.download import DOWNLOADS, PICTURES, data_folders
 from minigrad.serialize import CheckpointError, write_atomically
 
 from . import latent, metrics, models, plots, pretrained, results, translation
@@ -296,6 +296,7 @@ def list_command(argv: Sequence[str]) -> None:
     for text, tasks in (("cyclegan", translation.COLLECTIONS), ("pix2pix", translation.PAIRS)):
         print(f"  {text:10} {', '.join(tasks)}")
     print(f"  {'':10} or two folders of pictures: --a FOLDER --b FOLDER")
+    print(f"  {'downloads':10} {', '.join(PICTURES)}, on first use")
     print("data (--data DATA):")
     print("  digits     28x28 grey, 8,000 and 1,000 for testing; optdigits 8x8; emoji 32x32 colour")
     print(f"  {'toys':10} {', '.join(TOYS)}: points in the plane")
@@ -576,6 +577,8 @@ def translate_command(argv: Sequence[str]) -> None:
     if taken:
         raise UsageError(f"--out {options.out}: {taken[0].name} is there already; give another "
                          "folder")
+    if options.out.exists() and not options.out.is_dir():
+        raise UsageError(f"--out {options.out}: is a file, wanted a folder")
     options.out.mkdir(parents=True, exist_ok=True)
     fakes = to_uint8(np.clip(translated(model, as_network(images), direction), -1, 1))
     for file, fake in zip(files, fakes, strict=True):

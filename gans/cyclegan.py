@@ -122,12 +122,27 @@ class SkipGenerator(Module):
     The first layers see two more channels, the row and the column from -1 to 1 (Liu et al. 2018,
     "CoordConv"); the last layers see, next to what the inner ones made, what these were given (as
     in a U-Net) and the image itself, with its brightness, which instance norm takes away.
+
+    ``begin_as_identity`` makes it begin at tanh(2 x), nearly the image. A generator that begins
+    anywhere may settle on red for green there and green for red on the way back: that looks like
+    emoji, too, and comes back perfectly. One of two seeds did so.
     """
 
     def __init__(self, channels: int, features: int, blocks: int) -> None:
+        self.channels, self.features = channels, features
         self.first = Sequential(*first_layers(channels + 2, features))
         self.inner = Sequential(*inner_layers(features, blocks))
         self.last = Sequential(*last_layers(2 * features + channels + 2, channels))
+
+    def begin_as_identity(self) -> SkipGenerator:
+        """Let the middle of the last kernel pass the image on; returns the module."""
+        weight = self.last[1].weight
+        values = weight.cached_data.copy()
+        middle = values.shape[2] // 2
+        for c in range(self.channels):
+            values[c, 2 * self.features + c, middle, middle] += 2.0
+        weight.copy_(values)
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         x = ops.concat((x, places(x)), axis=1)
@@ -227,8 +242,10 @@ class CycleGAN:
     def _generator(self) -> Module:
         if len(self.data_shape) == 1:
             return point_network(*self.data_shape, self.features_G, *self.data_shape)
-        generator = SkipGenerator if self.skip else image_generator
-        return dcgan_init(generator(self.data_shape[0], self.features_G, self.blocks))
+        sizes = self.data_shape[0], self.features_G, self.blocks
+        if self.skip:
+            return dcgan_init(SkipGenerator(*sizes)).begin_as_identity()
+        return dcgan_init(image_generator(*sizes))
 
     def _gan_loss(self) -> GANLoss:
         """"Looks like this collection": a discriminator with its optimizer and its pool."""
@@ -265,7 +282,16 @@ class CycleGAN:
         to the border, apart from Noto. The way back then needs less weight (5 for 10), and the
         identity loss, which speaks against moving anything, a tenth (0.5 for 5). Half of the
         channels in D: it knows 467 emoji by heart soon enough. No shifts: D has to see margins.
+
+        Points have no identity to keep, and a lighter way back (3 for 10). 500 steps of 128 points
+        take three seconds; then the kernel distance (MMD) of the translated cloud "rotation" to the
+        target is at most 1.2 times that of two samples of the target, in both directions and with
+        seeds 0 to 2. With the weight of 10 and half the rate it was 1.4 to 5 times after 600.
         """
+        if len(data.shape) == 1:
+            return cls(data.shape, features_G=64, features_D=64, batch_size=128, lr=4e-3,
+                       cycle_weight=3.0, identity_weight=0.0, pool_size=500, flip=False,
+                       ema_decay=0.99)
         common = {"features_G": 16, "batch_size": 4, "lr": 5e-4, "flip": data.mirrored}
         if not data.mirrored:
             return cls(data.shape, features_D=32, blocks=3, ema_decay=0.99, **common)

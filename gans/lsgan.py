@@ -50,12 +50,12 @@ class LSGAN(DCGAN):
     ShapeError
         If the network cannot make images of this shape.
     ValueError
-        If a and b are equal, or one of the three is not finite.
+        If the labels of samples and data are equal, or one of the three is not finite.
     """
 
-    a: float = 0.0  # what D's output on samples is drawn to,
-    b: float = 1.0  # on data,
-    c: float = 1.0  # and by G, on samples
+    fake_label: float = 0.0  # a, to which D's output is drawn on samples,
+    real_label: float = 1.0  # b, on data,
+    wanted_label: float = 1.0  # c, and by G on samples
     hidden_G: tuple[int, ...] = (128, 128)  # widths of the networks of points
     hidden_D: tuple[int, ...] = (128, 128)
 
@@ -64,14 +64,15 @@ class LSGAN(DCGAN):
     name = "lsgan"
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(x) for x in (self.a, self.b, self.c)) or self.a == self.b:
-            raise ValueError("LSGAN: wants finite a, b and c with a and b not equal, got "
-                             f"{self.a}, {self.b} and {self.c}")
+        a, b, c = self.fake_label, self.real_label, self.wanted_label
+        if not all(map(math.isfinite, (a, b, c))) or a == b:
+            raise ValueError("LSGAN: wants finite labels, fake_label and real_label not equal, got "
+                             f"{a}, {b} and {c}")
         self.G, D = self._points() if len(self.data_shape) == 1 else self._images()
         self.opt_G = Adam(self.G.parameters(), lr=self.lr_G, beta1=self.beta1)
         self.ema = EMA(self.G, decay=self.ema_decay, warmup=True) if self.ema_decay else None
         self.loss = GANLoss(D, Adam(D.parameters(), lr=self.lr_D, beta1=self.beta1),
-                            LeastSquares(self.a, self.b, self.c))
+                            LeastSquares(a, b, c))
         self.schedules: list[LinearDecay] = []
 
     def _points(self) -> tuple[Module, Module]:
@@ -79,21 +80,27 @@ class LSGAN(DCGAN):
                 gan.discriminator(self.data_shape, self.hidden_D))
 
     def _images(self) -> tuple[Module, Module]:
-        networks = (dcgan.generator(self.latent_dim, self.features_G, self.data_shape, self.margin),
-                    dcgan.discriminator(self.data_shape, self.features_D, self.margin))
-        return tuple(map(dcgan_init, networks))
+        return (dcgan_init(dcgan.generator(self.latent_dim, self.features_G, self.data_shape,
+                                           self.margin)),
+                dcgan_init(dcgan.discriminator(self.data_shape, self.features_D, self.margin)))
 
     @property
     def balance(self) -> float:
         """D's loss when it can tell nothing and says (a + b) / 2 to everything."""
-        return ((self.b - self.a) / 2) ** 2
+        return ((self.real_label - self.fake_label) / 2) ** 2
 
     @classmethod
     def laptop(cls, data: Any) -> LSGAN:
-        """The settings measured on two CPU cores, for data with a ``shape``."""
+        """The settings for two CPU cores, for data with a ``shape``.
+
+        Images: those of DCGAN, whose reasons stand there. Points: those of GAN, with a D that
+        learns fifteen times as fast as G instead of five times. On the ring of 8, seed 0, both find
+        7 modes, and 53 % of samples lie at one after 4,000 steps, with five times 32 % after 3,000;
+        with equal rates of 1e-3 G finds 4 modes.
+        """
         if len(data.shape) == 1:
             return cls(data.shape, latent_dim=2, prior=Prior.NORMAL, batch_size=256, lr_G=2e-4,
-                       lr_D=1e-3, ema_decay=0.998)
+                       lr_D=3e-3, ema_decay=0.998)
         small = data.shape[-1] <= 32
         rate = 1e-3 if small else 2e-4
         return cls(data.shape, latent_dim=32 if small else 100, prior=Prior.NORMAL, features_G=32,

@@ -14,7 +14,8 @@ at a discriminator loss of 0.01 to 0.10, one that fails at 0.003 to 0.04 (logs o
 lecture); a DCGAN that draws clear digits has every row of 150 batches in a row classified
 correctly, single batches with D(G(z)) above 0.9, and gradient norms of 300 on a few steps. So no
 rule looks at the height of a loss, and none fires at one odd batch: what a rule looks for has to
-last (`patience`), or to be so in a moving average, or to return (oscillation).
+last (`patience`), or to be so in a moving average, or to return (oscillation), or to be so in
+several reports in a row (inverted colours).
 
 Left out: how good the samples are (`gans.metrics`), stopping or changing the run (the trainer's
 decision), partial mode collapse (half of the modes have nearly the spread of all: count modes).
@@ -38,6 +39,7 @@ class Sickness(StrEnum):
     OSCILLATION = "oscillation"
     FROZEN = "frozen"
     EXPLODING_GRADIENTS = "exploding gradients"
+    INVERTED_COLOURS = "inverted colours"
 
 
 ADVICE: dict[Sickness, str] = {
@@ -70,6 +72,12 @@ ADVICE: dict[Sickness, str] = {
         "Steps are too large to follow the loss. Lower the learning rate of this player, clip "
         "its gradient norm, and normalise its layers (batch or spectral norm)."
     ),
+    Sickness.INVERTED_COLOURS: (
+        "Translations are dark where their originals are light. A way there and back that "
+        "exchanges black and white costs no cycle loss, and D may not mind, so training does not "
+        "find out of it by itself. Start again with a larger weight of the identity loss, or "
+        "another seed."
+    ),
 }
 """What to try, by sickness; `Diagnosis.advice` starts from it."""
 
@@ -88,6 +96,9 @@ _NOT_FINITE_CAUSE = {
     "without a small constant under the root) is the usual cause.",
     "g_grad_norm": "G's gradient failed: a root or a division at exactly 0 is the usual cause.",
 }
+
+REPORTED = ("colour_corr",)
+"""The numbers of a judge's reports that a rule looks at."""
 
 _PROBABILITIES = ("d_real", "d_fake")
 _NOT_NEGATIVE = ("fake_spread", "real_spread", "d_grad_norm", "g_grad_norm")
@@ -150,6 +161,8 @@ class Monitor:
         (0.5 is balance, so 0.6 already means that D prefers samples to real rows).
     swings, window : int
         ... so many times within so many steps.
+    reports : int
+        Inverted colours: the correlation is negative so many times in a row.
 
     The limits follow the list of failure signs in the ganhacks collection (Chintala et al. 2016)
     and were checked against series of healthy and sick runs.
@@ -165,9 +178,10 @@ class Monitor:
     high: float = 0.6
     swings: int = 4
     window: int = 1000
+    reports: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("patience", "least_readings", "swings", "window"):
+        for name in ("patience", "least_readings", "swings", "window", "reports"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Monitor: {name} must be at least 1, got {getattr(self, name)}")
         if not 0.0 < self.low < self.high < 1.0:
@@ -200,6 +214,8 @@ class Monitor:
             `d_loss`, `g_loss`              the losses, in any unit
             `fake_spread`, `real_spread`    `metrics.mean_pairwise_distance` of small batches
             `d_grad_norm`, `g_grad_norm`    Euclidean norms of the players' whole gradients
+            `colour_corr`                   correlation of images and their translations; leave
+                                            it out where bright is not to stay bright
             ==============================  ==================================================
 
             Numbers of other names are only checked for NaN and infinity.
@@ -220,6 +236,7 @@ class Monitor:
             *self._oscillation(step, finite),
             *self._frozen(step, finite),
             *self._exploding_gradients(step, finite),
+            *self._inverted_colours(step, finite),
         ]
 
     def state(self) -> dict[str, Any]:
@@ -336,6 +353,14 @@ class Monitor:
                 found.append(Diagnosis(sickness, step, name, seen, self.gradient_norm, advice))
         return found
 
+    def _inverted_colours(self, step: int, values: Mapping[str, float]) -> list[Diagnosis]:
+        if "colour_corr" not in values:
+            return []
+        seen, sickness = values["colour_corr"], Sickness.INVERTED_COLOURS
+        if not self._is_news(sickness, step, seen < 0, readings=self.reports):
+            return []
+        return [Diagnosis(sickness, step, "colour_corr", seen, 0.0, ADVICE[sickness])]
+
     # what the rules share --------------------------------------------------------------------
 
     @staticmethod
@@ -355,8 +380,13 @@ class Monitor:
             raise ValueError(f"Monitor: {name} must not be negative, got {number}")
         return number
 
-    def _is_news(self, sign: str, step: int, bad: bool, lasting: bool = False) -> bool:
-        """Whether the sign is to be reported now; `lasting` ones need `patience` steps first."""
+    def _is_news(
+        self, sign: str, step: int, bad: bool, lasting: bool = False, readings: int = 1
+    ) -> bool:
+        """Whether the sign is to be reported now.
+
+        `lasting` ones need `patience` steps first, all need so many `readings` in a row.
+        """
         if not bad:
             self._streaks.pop(sign, None)
             if sign in self._reported and step - self._last_bad[sign] >= self.patience:
@@ -366,9 +396,11 @@ class Monitor:
         streak = self._streaks.setdefault(sign, [step, 0])
         streak[1] += 1
         if lasting:
-            steps, readings = step - streak[0] + 1, streak[1]
-            if steps < self.patience or readings < self.least_readings:
+            readings = max(readings, self.least_readings)
+            if step - streak[0] + 1 < self.patience:
                 return False
+        if streak[1] < readings:
+            return False
         if sign in self._reported:
             return False
         self._reported.append(sign)

@@ -32,8 +32,15 @@ of one image, for which the two are the same.) Weights begin as in DCGAN.
 
 The game's noise z is dropout on the maps of 2, 4 and 8 pixels on the way up, in training and, other
 than usual, when translating; noise at the input was ignored by G, as the paper reports. It makes
-little difference, so a translation here always uses the same draws: equal images, equal answers.
-D is the PatchGAN of ``gans.patchgan``: what the whole shows is left to the distance.
+little difference: with the settings of ``laptop`` two translations of one emoji are 0.08 apart, and
+0.30 from the truth; of one outline 0.009 apart, and 0.05 from the digit. So a translation here
+always uses the same draws: equal images, equal answers. D is the PatchGAN of ``gans.patchgan``:
+what the whole shows is left to the distance.
+
+What D is worth depends on how much x leaves open. Given the left half of a digit, G gets 95 % of
+the gradient energy of real digits with it and 77 % by the distance alone, at 0.7 dB less, and 87.4
+instead of 86.1 % of digits are told to be what they are. Given the outline, which leaves next to
+nothing open, there is no difference (1,200 steps, 1,000 of the training digits held back).
 
 Leaves out: images that are not square, x and y of different numbers of channels, resizing and
 cropping of training images, and translation from B to A, which takes a second model.
@@ -238,9 +245,19 @@ class Pix2Pix:
 
     @classmethod
     def laptop(cls, data: TranslationData) -> Pix2Pix:
-        """The settings for two CPU cores, for pairs of images."""
+        """The settings for two CPU cores, for pairs of images.
+
+        A quarter of the paper's channels, batches of 16 and five times the rate: some thousand
+        steps of 45 ms are enough for digits. The maps shrink to 2 pixels, which see all of an image
+        of 32. Where mirror images are as good, as with emoji, pairs are few, 900, and G soon knows
+        them by heart: the distance alone is at its best after 300 steps, on held-back training
+        pairs 7.9 % below the identity map's, and at 5.2 % after 1,200. With averaged weights it
+        gets to 8.9 %, with shifts of up to 2 pixels, too, to 9.9 %, and stays there for longer.
+        """
+        few = data.mirrored
         return cls(data.shape, features_G=16, features_D=16, smallest_map=2, batch_size=16,
-                   lr=1e-3, flip=data.mirrored)
+                   lr=1e-3, flip=data.mirrored, shift=2 if few else 0,
+                   ema_decay=0.99 if few else 0.0)
 
     def datasets(self, data: TranslationData) -> list[Dataset]:
         """The pairs (x, y), moved together."""

@@ -83,7 +83,7 @@ from .evaluation import (
     real_rows,
     spread,
 )
-from .monitor import Monitor
+from .monitor import REPORTED, Monitor
 
 __all__ = [
     "ConfigError",
@@ -747,6 +747,7 @@ class Trainer:
     def _write(self, row: dict[str, float], bar: Any) -> None:
         """Put a row into the log, before the monitor and onto the progress bar."""
         watched = {name: row[name] for name in self._metrics}
+        watched |= {name: row[name] for name in REPORTED if name in row}
         if "spread" in row:
             watched |= {"fake_spread": row["spread"], "real_spread": 1.0}
         for diagnosis in self.monitor.update(self.step, watched):

@@ -11,6 +11,8 @@ from them. Aligned, row i of A belongs to row i of B, which pix2pix needs. ``ope
     rotation               points in the plane: a cloud, and the same cloud turned and moved
     A::B                   two folders of pictures; also --a A --b B
     FOLDER                 with trainA, trainB and perhaps testA, testB in it, as horse2zebra has
+    horse2zebra            and the other sets of ``minigrad.data.download.PICTURES``: such folders,
+                           in MINIGRAD_DATA, or downloaded
     FILE.npz               with a_images, b_images and perhaps test_a_images, test_b_images
 
     digits-edges           pairs: the outline of a digit, and the digit
@@ -37,14 +39,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.data import (
-    ArrayDataset,
-    DataError,
-    ImageFolder,
-    load,
-    read_npz,
-)
-from minigrad.data.download import data_folders
+from minigrad.data import EMBEDDED, ArrayDataset, DataError, ImageFolder, load, read_npz
+from minigrad.data.download import DOWNLOADS, PICTURES, data_folders, fetch_pictures
 
 from .translation_data import TranslationData
 from .translation_judge import TranslationJudge
@@ -53,7 +49,6 @@ from .translator import as_network
 __all__ = ["COLLECTIONS", "PAIRS", "between", "open_collections", "open_pairs"]
 
 LEAST = 8  # pictures of a collection
-FEW = 100  # below which a note is due
 HELD_BACK = 10  # every tenth picture of a folder without a test part
 MARK = "::"  # between the two folders of a spec
 
@@ -67,16 +62,23 @@ def between(spec: str, a: np.ndarray, b: np.ndarray, **more: Any) -> Translation
         If the items differ in shape, are too few, or are the same in both.
     """
     name = more.pop("name", spec)
-    if a.shape[1:] != b.shape[1:]:
-        raise DataError(f"{name}: the items of A have shape {a.shape[1:]}, those of B "
-                        f"{b.shape[1:]}; one network reads both, so they must be alike")
+    tests = [more.get("test_a"), more.get("test_b")]
+    for part, items in (("B", b), ("the test part of A", tests[0]), ("the test part of B",
+                                                                     tests[1])):
+        if items is not None and items.shape[1:] != a.shape[1:]:
+            raise DataError(f"{name}: the items of A have shape {a.shape[1:]}, those of {part} "
+                            f"{items.shape[1:]}; one network reads all, so they must be alike")
+        if items is not None and not len(items):
+            raise DataError(f"{name}: {part} holds no items")
     for side, items in (("A", a), ("B", b)):
         if len(items) < LEAST:
             raise DataError(f"{name}: collection {side} has {len(items)} item"
                             f"{'s' * (len(items) != 1)}; a collection needs at least {LEAST}, "
                             "better hundreds, for D to learn what they have in common")
-    notes = [*more.pop("notes", ()), *_overlap(name, a, b)] if not more.get("aligned") else [
-        *more.pop("notes", ())]
+    notes = [*more.pop("notes", ())]
+    if not more.get("aligned"):
+        notes += _overlap(name, a, b)
+    notes += _leaks(a, b, *tests)
     x = as_network(a)
     return TranslationData(
         spec=spec, name=re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.") or "data",
@@ -93,6 +95,15 @@ def _overlap(name: str, a: np.ndarray, b: np.ndarray) -> list[str]:
                         "between a collection and itself is to do nothing. Are a and b the same "
                         "by mistake?")
     return [f"{both} items are in A and in B"] if both else []
+
+
+def _leaks(a: np.ndarray, b: np.ndarray, *tests: np.ndarray | None) -> list[str]:
+    """A note if test items are trained on."""
+    trained = {x.tobytes() for items in (a, b) for x in items}
+    found = [(side, sum(x.tobytes() in trained for x in items), len(items))
+             for side, items in zip("AB", tests, strict=True) if items is not None]
+    return [f"{n} of the {of} test items of {side} are among the training items, too: what is "
+            "measured on them says little" for side, n, of in found if n]
 
 
 # ------------------------------------------------------------------------------------------ tasks
@@ -237,15 +248,18 @@ def open_collections(spec: str, *, size: int = 32, grey: bool = False) -> Transl
     """
     if spec in COLLECTIONS:
         return replace(COLLECTIONS[spec](spec), size=size, grey=grey)
-    if MARK in spec:
-        return _from_folders(spec, size, grey)
     path = _found(spec)
+    if MARK in spec and path is None:
+        return _from_folders(spec, size, grey)
+    if spec in PICTURES and path is None:
+        path = fetch_pictures(spec)
     if path is None:
-        known = [*COLLECTIONS]
+        known = [*COLLECTIONS, *PICTURES]
         near = difflib.get_close_matches(spec, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        why = f"{spec} has one collection" if spec in (*PAIRS, "digits", "optdigits") else (
-            f"no collections are called {spec!r}")
+        why = (f"{spec} are pairs, from which pix2pix learns" if spec in PAIRS
+               else f"{spec} is one collection" if spec in (*EMBEDDED, *DOWNLOADS)
+               else f"no collections are called {spec!r}")
         raise DataError(f"--data {spec}: {why}; {hint}; or give two folders of pictures: "
                         "--a FOLDER --b FOLDER")
     if path.is_dir():
@@ -316,10 +330,7 @@ def _from_parts(path: Path, size: int, grey: bool) -> TranslationData:
 
 def _from_folders(spec: str, size: int, grey: bool) -> TranslationData:
     """``A::B``: every tenth picture of each folder is held back, if there are enough."""
-    names = spec.split(MARK)
-    if len(names) != 2 or not all(names):
-        raise DataError(f"--data {spec}: wanted two folders as A{MARK}B")
-    paths = [Path(name).expanduser().absolute() for name in names]
+    paths = [Path(name).expanduser().absolute() for name in _two_names(spec)]
     if paths[0].resolve() == paths[1].resolve():
         raise DataError(f"--a and --b are the same folder, {paths[0]}; wanted two collections")
     folders = [ImageFolder(path, size=size, grey=grey) for path in paths]
@@ -339,11 +350,22 @@ def _from_folders(spec: str, size: int, grey: bool) -> TranslationData:
                    notes=notes, size=size, grey=grey)
 
 
+def _two_names(spec: str) -> tuple[str, str]:
+    """The two folders of ``A::B``, whose names may have the mark in them, too."""
+    parts = spec.split(MARK)
+    ways = [(MARK.join(parts[:i]), MARK.join(parts[i:])) for i in range(1, len(parts))]
+    ways = [way for way in ways if all(way)]
+    fitting = [way for way in ways if all(Path(name).expanduser().is_dir() for name in way)]
+    if len(fitting) == 1 or (not fitting and len(ways) == 1):
+        return (fitting or ways)[0]
+    what = "can be read in several ways" if fitting else "wanted two folders"
+    raise DataError(f"--data {spec}: {what}; give folders as A{MARK}B, without {MARK} in their "
+                    "names")
+
+
 def _notes(side: str, folder: ImageFolder) -> list[str]:
     """What a user should know about the pictures of one side."""
     images, notes = folder.images, list(folder.notes)
-    if len(images) < FEW:
-        notes.append(f"{len(images)} pictures are few: expect D to know them by heart")
     if images.ndim == 4:
         grey = int((images == images[..., :1]).all(axis=(1, 2, 3)).sum())
         if 0 < grey < len(images):

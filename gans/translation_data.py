@@ -23,8 +23,8 @@ __all__ = ["Jittered", "TranslationData"]
 class Jittered(ArrayDataset):
     """Rows of arrays (n, c, h, w), each mirrored and moved at random when it is read.
 
-    The arrays are moved together, so pairs stay pairs. What moves in repeats the border. Draws from
-    ``minigrad.random``.
+    The arrays are moved together, so pairs stay pairs. What moves in repeats the border. Points
+    (n, d) have no mirror image and stay as they are. Draws from ``minigrad.random``.
 
     Parameters
     ----------
@@ -33,11 +33,19 @@ class Jittered(ArrayDataset):
         Mirror half of the rows left to right.
     shift : int
         Move by -shift to shift pixels along both axes.
+
+    Raises
+    ------
+    DataError
+        For a negative shift, or arrays of several lengths.
     """
 
     def __init__(self, arrays: Sequence[np.ndarray], flip: bool = False, shift: int = 0) -> None:
         super().__init__(arrays)
-        self.flip, self.shift = flip, shift
+        if shift < 0:
+            raise DataError(f"Jittered: shift must be at least 0 pixels, got {shift}")
+        are_images = all(array.ndim == 4 for array in self.arrays)
+        self.flip, self.shift = flip and are_images, shift if are_images else 0
 
     def __getitem__(self, index: Any) -> tuple[Any, ...]:
         if not isinstance(index, (int, np.integer)):

@@ -23,7 +23,17 @@ from PIL import Image
 
 from minigrad import Tensor, no_grad, random
 from minigrad.data import to_uint8
-from minigrad.nn import Conv2d, Flatten, LeakyReLU, Linear, Module, Sequential, SoftmaxLoss
+from minigrad.nn import (
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    GlobalAvgPool2d,
+    LeakyReLU,
+    Linear,
+    Module,
+    Sequential,
+    SoftmaxLoss,
+)
 from minigrad.optim import Adam, LinearDecay
 from minigrad.serialize import write_atomically
 
@@ -37,7 +47,9 @@ __all__ = ["SmallClassifier", "TranslationJudge", "colour_correlation", "distanc
 
 SHOWN = 10  # columns of a picture
 LIVE = 64  # training items that are translated at every report
-SMALLEST_MAP = 8  # of the classifier's last convolution
+SMALLEST_MAP = 8  # of a classifier's convolutions
+WIDEST = 64  # channels of the last one
+NOISE = 0.05  # of images that are judged by patches
 ROUNDS = 600  # training steps of a classifier
 POINTS = 1000  # of a scatter plot
 SHIFT = 2  # pixels by which a classifier's training images are moved
@@ -76,51 +88,81 @@ def psnr(x: np.ndarray, y: np.ndarray) -> float:
 
 
 class SmallClassifier:
-    """Classes of images: convolutions that halve the map down to 8 pixels, and one linear layer.
+    """Classes of images: convolutions down to a map of 8 pixels, and one linear layer.
+
+    With ``patches`` that layer is asked at every place of the map and the mean answer counts: style
+    is in every patch, and a network that sees no whole cannot learn the few training images by
+    heart. Images then are not moved, since margins are a matter of style, and get noise of 0.05, so
+    that nothing is learned of values that are exactly equal. Without, the layer sees the whole map,
+    as figures want it, and training images are moved by up to two pixels.
+
+    Of 2 x 93 training emoji that were held back it knew the style of 92 and 86 %. Without noise it
+    was 92 and 84 %; moved, too, and without votes and batch norm, 94 and 63 %.
 
     Parameters
     ----------
     x : float32 array, (n, c, h, w)
-        Training images in [-1, 1]; they are moved by up to two pixels at every step.
+        Training images in [-1, 1].
     labels : array of int, (n,)
     flip : bool
-        Mirror half of them.
+        Mirror half of them; and an image's class then is that of it and its mirror image together.
+    patches : bool
     seed : int
     """
 
-    def __init__(self, x: np.ndarray, labels: np.ndarray, *, flip: bool, seed: int = 0) -> None:
+    def __init__(self, x: np.ndarray, labels: np.ndarray, *, flip: bool, patches: bool,
+                 seed: int = 0) -> None:
+        self.flip = flip
         g = np.random.default_rng((seed, 7))
         previous = random.set_generator(np.random.default_rng(seed))
         try:
-            self.net = self._network(x.shape[1:], int(labels.max()) + 1)
+            self.net = self._network(x.shape[1:], int(labels.max()) + 1, patches)
             opt = Adam(self.net.parameters(), lr=2e-3)
             decay = LinearDecay.over_last(0.5, opt, total=ROUNDS)
             loss = SoftmaxLoss()
             for _ in range(ROUNDS):
                 rows = g.integers(len(x), size=64)
-                images = _moved(x[rows], g.integers(-SHIFT, SHIFT + 1, size=2).tolist())
-                if flip and g.random() < 0.5:
-                    images = images[..., ::-1]
+                if patches:
+                    noise = g.standard_normal((len(rows), *x.shape[1:]), dtype=np.float32)
+                    images = x[rows] + NOISE * noise
+                else:
+                    images = _moved(x[rows], g.integers(-SHIFT, SHIFT + 1, size=2).tolist())
+                if flip:
+                    mirrored = g.random(len(images)) < 0.5
+                    images[mirrored] = images[mirrored][..., ::-1]
                 opt.minimize(loss(self.net(_constant(images)), labels[rows]))
                 decay.step()
         finally:
             random.set_generator(previous)
+        self.net.eval()
 
     @staticmethod
-    def _network(shape: tuple[int, ...], classes: int) -> Module:
+    def _network(shape: tuple[int, ...], classes: int, patches: bool) -> Module:
         channels, h, w = shape
-        layers: list[Module] = []
         width = 16
+        layers: list[Module] = [Conv2d(channels, width, 4, stride=2, padding=1), LeakyReLU(0.2)]
+        h, w = h // 2, w // 2
         while min(h, w) > SMALLEST_MAP:
-            layers += [Conv2d(channels, width, 4, stride=2, padding=1), LeakyReLU(0.2)]
-            channels, width = width, min(2 * width, 64)
-            h, w = h // 2, w // 2
-        return Sequential(*layers, Flatten(), Linear(channels * h * w, classes))
+            wider = min(2 * width, WIDEST // 2)
+            layers += [Conv2d(width, wider, 4, stride=2, padding=1, bias=False),
+                       BatchNorm2d(wider), LeakyReLU(0.2)]
+            width, h, w = wider, h // 2, w // 2
+        layers += [Conv2d(width, WIDEST, 3, padding=1, bias=False), BatchNorm2d(WIDEST),
+                   LeakyReLU(0.2)]
+        width = WIDEST
+        if patches:  # the mean of a linear layer's answers is its answer to the mean
+            return Sequential(*layers, GlobalAvgPool2d(), Linear(width, classes))
+        return Sequential(*layers, Flatten(), Linear(width * h * w, classes))
 
     def classes(self, x: np.ndarray) -> np.ndarray:
         """The most probable class of each image, (n,)."""
+        parts = []
         with no_grad():
-            parts = [self.net(_constant(x[i:i + 200])).numpy() for i in range(0, len(x), 200)]
+            for i in range(0, len(x), 200):
+                logits = self.net(_constant(x[i:i + 200])).numpy()
+                if self.flip:
+                    logits = logits + self.net(_constant(x[i:i + 200][..., ::-1])).numpy()
+                parts.append(logits)
         return np.concatenate(parts).argmax(axis=1)
 
     def accuracy(self, x: np.ndarray, labels: np.ndarray | int) -> float:
@@ -249,8 +291,10 @@ class TranslationJudge(ModelJudge):
         for direction in model.directions:
             scores += self._of_direction(model, direction, n)
         notes = []
-        if not self._held_back(Direction.A_TO_B):
-            notes.append("there are no held-back items: these were trained on")
+        trained_on = [way.value[0].upper() for way in model.directions if not self._held_back(way)]
+        if trained_on:
+            notes.append(f"there are no held-back items of {' and '.join(trained_on)}: these were "
+                         "trained on")
         inverted = [s for s in scores if s.name.startswith("colour_corr") and s.value < 0]
         if inverted and self.data.keeps_colours:
             notes.append("light became dark: colours are inverted. A larger --identity-weight "
@@ -294,8 +338,10 @@ class TranslationJudge(ModelJudge):
         error, identity = distance(fake_part, real_part), distance(x_part, real_part)
         wrong = distance(np.roll(real_part, 1, axis=0), real_part)
         scores = [Score(f"l1_{way}", f"distance to the true partner, {arrow}", error,
-                        note=f"identity map {identity:.3f}, random partner {wrong:.3f}"),
-                  Score(f"gain_{way}", "  % below the identity map", 100 * (1 - error / identity))]
+                        note=f"identity map {identity:.3f}, random partner {wrong:.3f}")]
+        if identity:
+            scores.append(Score(f"gain_{way}", "  % below the identity map",
+                                100 * (1 - error / identity)))
         if self.is_points:
             return scores
         if self.data.aligned:
@@ -341,10 +387,11 @@ class TranslationJudge(ModelJudge):
         """0: looks like A; 1: looks like B."""
         a, b = as_network(self.data.a), as_network(self.data.b)
         labels = np.repeat([0, 1], [len(a), len(b)])
-        return SmallClassifier(np.concatenate([a, b]), labels, flip=self.data.mirrored)
+        return SmallClassifier(np.concatenate([a, b]), labels, flip=self.data.mirrored,
+                               patches=True)
 
     @functools.cached_property
     def _class_classifier(self) -> SmallClassifier:
         """The classes of B."""
         return SmallClassifier(as_network(self.data.b), self.data.labels_b.astype(np.int64),
-                               flip=False)
+                               flip=False, patches=False)

@@ -17,7 +17,8 @@ from minigrad.data import DataError, ImageFolder, read_image, to_tanh_range
 
 __all__ = ["Direction", "Translator", "as_network", "read_pictures", "translated"]
 
-CHUNK = 50  # images that are translated at once
+CHUNK = 50  # images of up to 64 pixels, or points, that are translated at once
+PIXELS = CHUNK * 64 * 64  # and fewer of larger ones
 
 
 class Direction(Enum):
@@ -66,7 +67,9 @@ def read_pictures(paths: Sequence[Path], *, size: int, grey: bool
     DataError
         If there is no such file, or one is no picture.
     """
-    names, images = [], []
+    names: list[str] = []
+    images = []
+    taken: set[str] = set()
     for path in paths:
         folder = ImageFolder(path, size=size, grey=grey) if path.is_dir() else None
         files = (path,) if folder is None else folder.paths
@@ -75,10 +78,13 @@ def read_pictures(paths: Sequence[Path], *, size: int, grey: bool
         for i, file in enumerate(files):
             images.append(read_image(file, size=size, grey=grey) if folder is None
                           else folder.images[i])
-            number = 1 + sum(file.stem == other for other, _ in names)
-            names.append((file.stem, number))
-    return ([stem if number == 1 else f"{stem}-{number}" for stem, number in names],
-            np.stack(images))
+            name, number = file.stem, 1
+            while name.casefold() in taken:  # some file systems see no difference of case
+                number += 1
+                name = f"{file.stem}-{number}"
+            taken.add(name.casefold())
+            names.append(name)
+    return names, np.stack(images)
 
 
 def translated(model: Translator, x: np.ndarray, direction: Direction) -> np.ndarray:
@@ -89,8 +95,9 @@ def translated(model: Translator, x: np.ndarray, direction: Direction) -> np.nda
     FloatingPointError
         If the model made NaN or infinity of them.
     """
-    parts = [model.translate(Tensor(x[i:i + CHUNK], requires_grad=False), direction).numpy()
-             for i in range(0, len(x), CHUNK)]
+    chunk = CHUNK if x.ndim < 4 else min(CHUNK, max(1, PIXELS // (x.shape[2] * x.shape[3])))
+    parts = [model.translate(Tensor(x[i:i + chunk], requires_grad=False), direction).numpy()
+             for i in range(0, len(x), chunk)]
     found = np.concatenate(parts)
     if not np.isfinite(found).all():
         raise FloatingPointError("translations are not finite")

@@ -76,6 +76,11 @@ def _normalised_arguments() -> list[Any]:
     return [x, found[0], gamma, *found[1:], out_grad, 1e-5, 0.2]
 
 
+def _instance_normalised_arguments() -> list[Any]:
+    x, out_grad = _numbers(6, (3, 6, 5, 4), (3, 6, 5, 4))
+    return [x, *kernels.reference.instance_norm(x, 1e-5, 0.2), out_grad, 1e-5, 0.2]
+
+
 # images, channels, outputs; size of the images, kernel, stride, padding
 _ANY = (3, 6, 5, (7, 6), (3, 2), (2, 1), (1, 0))
 _SHAPES = {  # where other ways of convolution may be faster
@@ -111,6 +116,7 @@ def _convolution(kernel_name: str, shapes: tuple) -> tuple[Callable[[], list[Any
 
 _CONVOLUTIONS = ("conv2d", "conv2d_input_gradient", "conv2d_weight_gradient", "conv2d_gradient",
                  "conv_transpose2d_gradient", "conv2d_transform")
+_SIDES = ((0, 0), (0, 0), (1, 2), (3, 0))
 FLAT = (100_003,)  # parameters of an optimizer: several blocks and an odd rest
 
 # name: its arguments (floats become float32 on the device), and which of them it writes to
@@ -133,6 +139,10 @@ KERNELS: dict[str, tuple[Callable[[], list[Any]], tuple[int, ...]]] = {
     "leaky_relu_gradient": (lambda: [*_numbers(0, (7, 300, 90), (7, 300, 90)), 0.2], ()),
     "batch_norm": (lambda: [*_numbers(6, (8, 6, 5, 4), (6,), (6,)), 1e-5, 0.2], ()),
     "batch_norm_gradient": (_normalised_arguments, ()),
+    "reflection_pad": (lambda: [*_numbers(0, (2, 3, 6, 7)), _SIDES], ()),
+    "reflection_fold": (lambda: [*_numbers(0, (2, 3, 9, 10)), _SIDES], ()),
+    "instance_norm": (lambda: [*_numbers(6, (3, 6, 5, 4)), 1e-5, 0.2], ()),
+    "instance_norm_gradient": (_instance_normalised_arguments, ()),
     **{name: _convolution(name, _ANY) for name in _CONVOLUTIONS},
 }
 # further cases: the kernel's name, a space, and what is special
@@ -225,9 +235,18 @@ def _stamped(a: numpy.ndarray, w: numpy.ndarray, stride: int) -> numpy.ndarray:
     return out
 
 
+def _normal(x: numpy.ndarray, axes: tuple[int, ...]) -> numpy.ndarray:
+    mean, var = (f(x, axis=axes, keepdims=True) for f in (numpy.mean, numpy.var))
+    return (x - mean) / numpy.sqrt(var + 1e-5)
+
+
 def _normalised(x: numpy.ndarray, gamma: numpy.ndarray, beta: numpy.ndarray) -> numpy.ndarray:
-    mean, var = (f(x, axis=(0, 2, 3), keepdims=True) for f in (numpy.mean, numpy.var))
-    y = (x - mean) / numpy.sqrt(var + 1e-5) * gamma[:, None, None] + beta[:, None, None]
+    y = _normal(x, (0, 2, 3)) * gamma[:, None, None] + beta[:, None, None]
+    return numpy.where(y > 0, y, 0.2 * y)
+
+
+def _instance_normalised(x: numpy.ndarray) -> numpy.ndarray:
+    y = _normal(x, (2, 3))
     return numpy.where(y > 0, y, 0.2 * y)
 
 
@@ -337,6 +356,8 @@ OPS: dict[str, tuple[Callable, Callable, list[tuple[int, ...]], bool]] = {
              .transpose(0, 2, 3, 1), [(2, 4, 5, 3), (3, 3, 3, 1)], False),
     "batch_norm": (lambda *a: ops.batch_norm(*a, slope=0.2), _normalised, [_IMAGE, (4,), (4,)],
                    False),
+    "instance_norm": (lambda a: ops.instance_norm(a, slope=0.2), _instance_normalised, [_IMAGE],
+                      False),
     "softmax_loss": (lambda a: ops.softmax_loss(a, [5, 0, 3, 3]),
                      lambda a: numpy.mean(_log_sum_exp(a, 1)[:, 0] - a[range(4), [5, 0, 3, 3]]),
                      [_X], False),

@@ -823,6 +823,49 @@ def conv2d(d: Draw) -> Trial:
                  lambda x, w: correlate(x, w, stride, padding))
 
 
+@case("conv2d",
+      Wrong(lambda: ops.conv2d(ones(1, 2, 2, 4), ones(2, 2, 3, 3), 1, 2, reflect=True), ShapeError,
+            "conv2d: widths (2, 2) on axis 2 must be 0 to 1"),
+      Wrong(lambda: ops.conv2d(ones(2, 4), ones(2, 2, 3, 3), 1, 1, reflect=True), ShapeError,
+            "conv2d: wants 2 pairs of widths, got 4"),
+      Wrong(lambda: ops.conv2d(ones(1, 3, 4, 4), ones(2, 2, 3, 3), 1, 1, reflect=True), ShapeError,
+            "Conv2d: images of shape (1, 3, 6, 6) have 3 channels"))
+def conv2d_of_mirror_images(d: Draw) -> Trial:
+    kernel, padding = (d.int(1, 3), d.int(1, 3)), (d.int(0, 2), d.int(0, 2))
+    size = [max(p + 1, k - 2 * p) + d.int(0, 2) for k, p in zip(kernel, padding, strict=True)]
+    n, c, o = d.int(1, 2), d.int(1, 2), d.int(1, 2)
+    stride, slope = d.pick(1, (2, 1)), d.pick(None, 1)
+    sides = [(0, 0), (0, 0), *[(p, p) for p in padding]]
+    return Trial(lambda x, w: ops.conv2d(x, w, stride, padding, slope, reflect=True),
+                 [d.normal((n, c, *size)), d.normal((o, c, *kernel))],
+                 lambda x, w: correlate(np.pad(x, sides, mode="reflect"), w, stride, 0))
+
+
+def _instance_normal(x: Array, slope: float | None) -> Array:
+    axes = tuple(range(2, x.ndim))
+    centred = x - x.mean(axes, keepdims=True)
+    y = centred / np.sqrt((centred**2).mean(axes, keepdims=True) + 1e-2)
+    return np.where(y > 0, y, (1 if slope is None else slope) * y)
+
+
+@case("conv2d", examples=30)
+def conv2d_of_normalised_images(d: Draw) -> Trial:
+    n, c, o, slope = d.int(1, 2), d.int(1, 2), d.int(1, 2), d.pick(None, 0.2, 1)
+    x, w = d.distinct((n, c, 2, 3)) * 4 + 0.1 * d.normal((n, c, 2, 3)), d.normal((o, c, 2, 2))
+    hypothesis.assume(slope in (None, 1) or (np.abs(_instance_normal(x, slope)) > 1e-3).all())
+    reflect, back = d.pick(True, False), d.pick(True, False)
+    before = ops.InstanceNorm(1e-2, slope)
+    if back:
+        w = w.transpose(1, 0, 2, 3)
+        return Trial(lambda x, w: ops.conv_transpose2d(x, w, 1, 1, before=before), [x, w],
+                     lambda x, w: correlate(_instance_normal(x, slope),
+                                            w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), 1, 0))
+    sides = ((0, 0), (0, 0), (1, 1), (1, 1))
+    return Trial(lambda x, w: ops.conv2d(x, w, 1, 1, reflect=reflect, before=before), [x, w],
+                 lambda x, w: correlate(np.pad(_instance_normal(x, slope), sides,
+                                               mode="reflect" if reflect else "constant"), w, 1, 0))
+
+
 @case("conv2d")
 def weight_gradient_of_conv2d(d: Draw) -> Trial:
     size, kernel, stride, padding = windowed(d)
@@ -920,6 +963,31 @@ def batch_norm(d: Draw) -> Trial:
     return Trial(lambda *a: ops.batch_norm(*a, eps, slope), arrays,
                  lambda *a: np.where(before(*a) > 0, 1.0, 1 if slope is None else slope)
                  * before(*a))
+
+
+@case("instance_norm",
+      Wrong(lambda: ops.instance_norm(ones(4, 3)), ShapeError, "instance_norm: wants (n, c, ...)"),
+      Wrong(lambda: ops.instance_norm(ones(4, 3, 1, 1)), ShapeError, "got shape (4, 3, 1, 1)"),
+      Wrong(lambda: ops.instance_norm(ones(4, 3, 0, 2)), ShapeError, "two or more values"),
+      Wrong(lambda: ops.instance_norm(ones(4, 3, 2, 2, dtype="int64")), DTypeError,
+            "instance_norm: wants a float dtype, got int64"),
+      Wrong(lambda: ops.instance_norm(ones(4, 3, 2), slope=1.5), ValueError,
+            "instance_norm: slope must be between 0 and 1, got 1.5"),
+      Wrong(lambda: ops.instance_norm(ones(4, 3, 2), slope=-0.1), ValueError,
+            "instance_norm: slope must be"), examples=40)
+def instance_norm(d: Draw) -> Trial:
+    shape = d.pick((1, 2, 3), (2, 1, 2, 2), (1, 2, 1, 4), (2, 2, 3), (1, 1, 2, 1, 2))
+    eps, slope = d.pick(1e-5, 1e-2), d.pick(None, 0, 0.2, 1)
+    axes = tuple(range(2, len(shape)))
+
+    def before(x: Array) -> Array:
+        centred = x - x.mean(axes, keepdims=True)
+        return centred / np.sqrt((centred**2).mean(axes, keepdims=True) + eps)
+
+    x = d.distinct(shape) * 4 + 0.1 * d.normal(shape)
+    hypothesis.assume(slope in (None, 1) or (np.abs(before(x)) > 1e-3).all())
+    return Trial(lambda a: ops.instance_norm(a, eps, slope), [x],
+                 lambda a: np.where(before(a) > 0, 1.0, 1 if slope is None else slope) * before(a))
 
 
 # ---------------------------------------------------------------------------------- losses

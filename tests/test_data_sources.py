@@ -4,9 +4,12 @@ import functools
 import gzip
 import hashlib
 import http.server
+import io
+import stat
 import subprocess
 import sys
 import threading
+import zipfile
 from importlib import resources
 
 import numpy as np
@@ -378,3 +381,137 @@ def test_a_wrong_local_file_is_refused_not_replaced(served, tmp_path):
 def test_unknown_sets():
     with pytest.raises(DataError, match="'kmnist'; there are mnist, fashion-mnist"):
         fetch("kmnist")
+
+
+# ------------------------------------------------------------------------------------ pictures
+
+
+PARTS = ("trainA", "trainB", "testA", "testB")
+
+
+def zipped(members):
+    """A .zip file of (name or ZipInfo, content)."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as packed:
+        for member, content in members:
+            packed.writestr(member, content)
+    return buffer.getvalue()
+
+
+def good_members():
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8), (200, 30, 60)).save(picture, "png")
+    return [("tiny/", b""), *((f"tiny/{part}/n{k}.png", picture.getvalue())
+                              for part in PARTS for k in range(2))]
+
+
+@pytest.fixture
+def archive(served, monkeypatch):
+    """A function that serves a .zip file as the set tiny, and the requests made."""
+    root, requests = served
+    mirrors = download.DOWNLOADS["tiny"].mirrors
+
+    def serve(content, published=None):
+        (root / "tiny.zip").write_bytes(content)
+        sha256 = hashlib.sha256(content if published is None else published).hexdigest()
+        monkeypatch.setitem(download.PICTURES, "tiny",
+                            download._Archive(len(content), sha256, mirrors))
+
+    return serve, requests
+
+
+def test_the_registry_of_pictures_is_complete():
+    assert set(download.PICTURES) == {"horse2zebra", "apple2orange", "summer2winter_yosemite",
+                                      "monet2photo"}
+    for entry in download.PICTURES.values():
+        assert len(entry.sha256) == 64 and set(entry.sha256) <= set("0123456789abcdef")
+        assert entry.size > 70e6
+        assert len(entry.mirrors) == 2 and all(m.startswith("https://") and m.endswith("/")
+                                               for m in entry.mirrors)
+    assert len({entry.sha256 for entry in download.PICTURES.values()}) == 4
+
+
+def test_pictures_are_downloaded_once_and_unpacked(archive, tmp_path):
+    serve, requests = archive
+    serve(zipped(good_members()))
+    found = download.fetch_pictures("tiny", cache=tmp_path / "cache")
+    assert found == tmp_path / "cache" / "tiny"
+    assert sorted(p.name for p in found.iterdir()) == sorted(PARTS)
+    assert all(len(list((found / part).iterdir())) == 2 for part in PARTS)
+    assert [p.name for p in found.parent.iterdir()] == ["tiny"]  # no archive, nothing half done
+    asked = len(requests)
+    assert asked >= 2  # the first mirror does not have it
+    assert download.fetch_pictures("tiny", cache=tmp_path / "cache") == found
+    assert len(requests) == asked
+
+
+def test_local_pictures_come_first(archive, tmp_path, monkeypatch):
+    serve, requests = archive
+    serve(zipped(good_members()))
+    (tmp_path / "mine" / "tiny").mkdir(parents=True)
+    cache = tmp_path / "cache"
+    assert download.fetch_pictures("tiny", tmp_path / "mine", cache=cache).parent.name == "mine"
+    monkeypatch.setenv("MINIGRAD_DATA", str(tmp_path / "mine"))
+    assert download.fetch_pictures("tiny", cache=cache) == tmp_path / "mine" / "tiny"
+    assert requests == [] and not cache.exists()
+
+
+def test_an_archive_with_another_checksum_is_refused(archive, tmp_path):
+    serve, _ = archive
+    serve(zipped(good_members()), published=b"what was published")
+    with pytest.raises(DataError, match=r"could not download tiny.zip(.|\n)*SHA256") as caught:
+        download.fetch_pictures("tiny", cache=tmp_path / "cache")
+    assert "FOLDER/tiny/ with trainA and trainB" in str(caught.value)
+    assert not (tmp_path / "cache" / "tiny").exists()
+
+
+def test_pictures_without_a_connection(tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    entry = download.PICTURES["horse2zebra"]
+    monkeypatch.setitem(download.PICTURES, "horse2zebra",
+                        entry._replace(mirrors=("http://127.0.0.1:9/",)))
+    with pytest.raises(DataError) as caught:
+        download.fetch_pictures("horse2zebra", cache=tmp_path)
+    for word in ("horse2zebra.zip (117 MB)", "http://127.0.0.1:9/", "ConnectionError",
+                 "MINIGRAD_DATA=FOLDER", "FOLDER/horse2zebra/"):
+        assert word in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def link(name, to):
+    member = zipfile.ZipInfo(name)
+    member.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return member, to
+
+
+@pytest.mark.parametrize("bad", [
+    ("../evil.png", b"x"), ("/tmp/evil.png", b"x"), ("tiny/../../evil.png", b"x"),
+    ("tiny/..\\evil.png", b"x"), ("other/evil.png", b"x"), ("C:/evil.png", b"x"),
+    link("tiny/trainA/link.png", "/etc/passwd"), link("tiny/out", ".."), ("..", b"x")])
+def test_members_that_would_lie_elsewhere(archive, tmp_path, bad):
+    serve, _ = archive
+    serve(zipped([*good_members(), bad]))
+    with pytest.raises(DataError, match="wanted plain files and folders below tiny/ only"):
+        download.fetch_pictures("tiny", cache=tmp_path / "world" / "cache")
+    left = [p.name for p in (tmp_path / "world").rglob("*")]
+    assert sorted(left) == ["cache", "tiny.zip"]
+
+
+@pytest.mark.parametrize("content, message", [
+    (b"no archive at all", "cannot be unpacked"),
+    (zipped([("tinyfile", b"x")]), "holds 'tinyfile'"),
+    (zipped([]), "wanted a folder tiny in it"),
+    (zipped(good_members()).replace(b"IDAT", b"IDOT", 1), "cannot be unpacked"),
+])
+def test_damaged_archives(archive, tmp_path, content, message):
+    """Even if that is what was published."""
+    serve, _ = archive
+    serve(content)
+    with pytest.raises(DataError, match=message):
+        download.fetch_pictures("tiny", cache=tmp_path / "cache")
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == ["tiny.zip"]
+
+
+def test_unknown_pictures():
+    with pytest.raises(DataError, match="'zebra2horse'; there are horse2zebra, apple2orange"):
+        download.fetch_pictures("zebra2horse")

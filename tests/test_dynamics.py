@@ -1,4 +1,4 @@
-"""GANs on a line: the pool, exact densities, every demonstration's number, and the Dirac GAN."""
+"""GANs on a line: exact densities, every demonstration's number, resuming, and the Dirac GAN."""
 
 from __future__ import annotations
 
@@ -40,76 +40,7 @@ def batch(values):
     return Tensor(np.asarray(values, dtype="float32")[:, None], requires_grad=False)
 
 
-# ------------------------------------------------------------------------------------------- pool
-
-
-def test_the_pool_shows_new_samples_until_it_is_full_and_then_swaps():
-    pool = ReplayPool(4, share=1.0)
-    assert pool(batch([0, 1, 2])).numpy()[:, 0].tolist() == [0, 1, 2]
-    shown = pool(batch([3, 4, 5])).numpy()[:, 0]
-    assert shown[0] == 3  # the last free place
-    assert set(shown[1:]) <= {0, 1, 2, 3, 4} and shown[1] in {0, 1, 2, 3}
-    assert 5 in pool.stored and pool.filled == 4
-
-
-def test_no_sample_is_lost_or_made_up():
-    """What was put in is what was shown and what is stored, each as often."""
-    pool, given, shown = ReplayPool(10, share=0.5), [], []
-    for i in range(30):
-        values = np.arange(7 * i, 7 * i + 7, dtype="float32")
-        given += values.tolist()
-        shown += pool(batch(values)).numpy()[:, 0].tolist()
-    late = shown[10:]  # the first ten are shown and stored
-    assert sorted(late + pool.stored[:, 0].tolist()) == sorted(given)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_the_share_of_older_samples(share):
-    pool, old, seen = ReplayPool(50, share), 0, 0
-    with seeded(0):
-        for i in range(200):
-            shown = pool(batch(np.full(20, i))).numpy()
-            if i > 10:
-                # one drawn in the same batch can be swapped back: 20 of 50 places at most
-                old, seen = old + int((shown != i).sum()), seen + 20
-    assert old / seen <= share + 0.02
-    assert old / seen >= 0.75 * share
-
-
-def test_a_batch_of_one_a_batch_larger_than_the_pool_and_images():
-    pool = ReplayPool(1, share=1.0)
-    assert pool(batch([1])).numpy()[0, 0] == 1
-    assert pool(batch([2])).numpy()[0, 0] == 1
-    assert ReplayPool(2)(batch(range(9))).shape == (9, 1)
-    images = Tensor(np.zeros((2, 3, 4, 4), dtype="float32"))
-    shown = ReplayPool(1)(images)
-    assert shown.shape == images.shape and not shown.requires_grad
-
-
-def test_what_the_pool_shows_and_stores_is_not_the_caller_s_array():
-    pool, fake = ReplayPool(3), batch([1, 2, 3])
-    shown = pool(fake)
-    fake.cached_data[...] = 9
-    assert 9 not in shown.numpy() and 9 not in pool.stored
-
-
-@pytest.mark.parametrize("options", [dict(capacity=0), dict(capacity=2.5), dict(capacity=True),
-                                     dict(capacity=3, share=1.1), dict(capacity=3, share=-0.1),
-                                     dict(capacity=3, share=math.nan)])
-def test_the_pool_refuses(options):
-    with pytest.raises(ValueError, match="ReplayPool"):
-        ReplayPool(**options)
-
-
-def test_the_pool_refuses_samples_and_states_that_do_not_fit():
-    pool = ReplayPool(3)
-    pool(batch([1]))
-    with pytest.raises(ValueError, match=r"shape \(1,\), got \(2,\)"):
-        pool(Tensor(np.zeros((1, 2), dtype="float32")))
-    with pytest.raises(ValueError, match="do not fit"):
-        pool.load_state_dict({"stored": np.zeros((4, 1), dtype="float32")})
-    with pytest.raises(KeyError, match="stored"):
-        pool.load_state_dict({"kept": np.zeros((1, 1), dtype="float32")})
+# ----------------------------------------------------------------------------------------- resuming
 
 
 @pytest.mark.parametrize("before", [0, 2, 40])

@@ -320,10 +320,30 @@ def test_large_batches_of_tiny_images(p):
     Problem(64, 64, 100, (4, 4), (4, 4)),
     Problem(65, 64, 1, (4, 4), (4, 4), dtype="float64"),
     Problem(33, 16, 16, (16, 16), (3, 3), (2, 2), (1, 1)),
+    Problem(3, 32, 3, (70, 70), (7, 7)),
+    Problem(5, 3, 32, (38, 38), (7, 7)),
+    Problem(5, 128, 1, (7, 7), (4, 4), (1, 1), (1, 1), "float64"),
+    Problem(5, 64, 128, (8, 8), (4, 4), (1, 1), (1, 1)),
+    Problem(3, 64, 64, (18, 18), (3, 3)),
 ], ids=lambda p: f"{p.n}x{p.c}x{p.size[0]}x{p.size[1]}-{p.o}-k{p.kernel[0]}s{p.stride[0]}")
 def test_the_layers_of_networks(p):
     """Batches that end inside a chunk, at sizes as networks have them."""
     check(p, spoil=False)
+
+
+@pytest.mark.parametrize("sizes, way", [
+    ((8, 3, 70, 70, 64, 7, 7, 1, 1, 0, 0), conv.Way.PLANAR),
+    ((8, 64, 70, 70, 3, 7, 7, 1, 1, 0, 0), conv.Way.MIRRORED),
+    ((4, 512, 7, 7, 1, 4, 4, 1, 1, 1, 1), conv.Way.MIRRORED),
+    ((4, 64, 32, 32, 3, 4, 4, 2, 2, 1, 1), conv.Way.DIRECT),  # results do not see pixels alike
+    ((4, 64, 8, 8, 3, 3, 3, 1, 1, 3, 3), conv.Way.DIRECT),  # results that see zeros alone
+    ((64, 512, 4, 4, 1, 4, 4, 1, 1, 0, 0), conv.Way.DIRECT),  # images are rows already
+    ((8, 256, 18, 18, 256, 3, 3, 1, 1, 0, 0), conv.Way.WINOGRAD_K3),
+    ((2, 256, 18, 18, 256, 3, 3, 1, 1, 0, 0), conv.Way.WINOGRAD_K3),
+    ((1, 256, 18, 18, 256, 3, 3, 1, 1, 0, 0), conv.Way.DIRECT),  # the weight is the larger work
+    ((64, 64, 32, 32, 128, 4, 4, 2, 2, 1, 1), conv.Way.WINOGRAD_K4S2)])
+def test_the_way_of_the_layers_of_networks(sizes, way):
+    assert conv.choose(conv.Geometry(*sizes)) is way
 
 
 @settings(max_examples=40)

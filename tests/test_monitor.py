@@ -291,6 +291,22 @@ def test_gradients_explode_when_the_usual_norm_is_above_100(name):
     assert names(feed(Monitor(), [{name: sys.float_info.max}] * 30)) == ["exploding gradients"]
 
 
+def test_colours_are_inverted_if_two_reports_in_a_row_say_so():
+    def found(*correlations, **settings):
+        rows = [{"colour_corr": c} for c in correlations]
+        spaced = [row for c in rows for row in (c, *[{"d_fake": 0.5}] * 9)]  # reports are rare
+        return [(str(d.name), d.step, d.seen) for d in feed(Monitor(**settings), spaced)]
+
+    assert found(-0.1, -0.2) == [("inverted colours", 10, -0.2)]
+    assert found(0.3, -0.1, 0.0, -0.1, 0.9) == []  # one odd report, and no correlation at all
+    assert found(-0.5, -0.5, -0.5, -0.5) == [("inverted colours", 10, -0.5)]  # once
+    assert found(-0.1, reports=1) == [("inverted colours", 0, -0.1)]
+    back = [-0.5, -0.5, *[0.5] * 25, -0.5, -0.5]
+    assert [step for _, step, _ in found(*back)] == [10, 280]  # and again after 200 good steps
+    with pytest.raises(ValueError, match="reports must be at least 1, got 0"):
+        Monitor(reports=0)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", ["d_loss", "g_loss", "slope"])
 def test_not_finite_is_named_at_once(name, bad):
@@ -375,6 +391,7 @@ def any_rows(seed, n):
                 "fake_spread": generator.choice([0.01, 1.0]),
                 "real_spread": 1.0,
                 "d_grad_norm": generator.choice([1.0, 1e5]),
+                "colour_corr": generator.choice([-0.3, 0.3]),
             }
         row["g_loss"] += 4e-6 * (1.0 + 1000 * (i % 60 < 30))  # creeps, or runs
         rows.append({k: v for k, v in row.items() if generator.random() < 0.95})

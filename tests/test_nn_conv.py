@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import minigrad as ndl
 from minigrad import nn, ops, optim, serialize
-from minigrad.autograd import constant
+from minigrad.autograd import constant, find_topo_sort
 from minigrad.errors import ShapeError
 
 Array = np.ndarray
@@ -571,3 +571,114 @@ def test_sequential_joins_conv2d_and_activation(bias, rng):
     assert (type(y.op) is ops.Conv2d) is not bias
     with ndl.reference_kernels():
         assert type(net(x).op) is ops.LeakyReLU
+
+
+# -------------------------------------------------------------------------- reflected borders
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("follows", [[], [nn.ReLU()], [nn.LeakyReLU(0.2)], [nn.Tanh()]],
+                         ids=lambda layers: "".join(type(m).__name__ for m in layers))
+def test_sequential_joins_reflection_and_conv2d(bias, follows, rng):
+    """One operation, the numbers of two or three, to second order."""
+    conv = nn.Conv2d(2, 3, (3, 2), bias=bias, stride=(2, 1), dtype="float64")
+    net = nn.Sequential(nn.ReflectionPad2d(2), conv, *follows)
+    x = ndl.Tensor(rng.standard_normal((2, 2, 5, 4)), dtype="float64")
+    wanted = [x, *net.parameters()]
+
+    def values(y):
+        first = ndl.grad((y * y).sum(), wanted, create_graph=True)
+        plain = ndl.grad((y * y).sum(), wanted)
+        second = ndl.grad(sum((g * g).sum() for g in first), wanted)
+        return [t.numpy() for t in (y, *first, *plain, *second)]
+
+    apart = x
+    for layer in net:
+        apart = layer(apart)
+    for a, b in zip(values(net(x)), values(apart), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+    seen = {type(t.op) for t in find_topo_sort([net(x)])}
+    assert ops.Conv2d in seen and ops.ReflectionPad not in seen
+    with ndl.reference_kernels():
+        assert ops.ReflectionPad in {type(t.op) for t in find_topo_sort([net(x)])}
+
+
+NEIGHBOURS = {  # layers that become one operation, with what comes of it
+    "norm, conv": ([nn.InstanceNorm2d(2), nn.Conv2d(2, 3, 3, padding=1)], 1),
+    "norm, ReLU, conv": ([nn.InstanceNorm2d(2), nn.ReLU(), nn.Conv2d(2, 3, 3, stride=2)], 1),
+    "norm, pad, conv": ([nn.InstanceNorm2d(2), nn.ReflectionPad2d(1), nn.Conv2d(2, 3, 3)], 1),
+    "all": ([nn.InstanceNorm2d(2), nn.LeakyReLU(0.2), nn.ReflectionPad2d(2),
+             nn.Conv2d(2, 3, 3, bias=False), nn.ReLU()], 1),
+    "norm, ReLU, back": ([nn.InstanceNorm2d(2), nn.ReLU(),
+                          nn.ConvTranspose2d(2, 3, 4, stride=2, padding=1), nn.ReLU()], 1),
+    "two": ([nn.Conv2d(2, 2, 3, bias=False), nn.InstanceNorm2d(2), nn.ReLU(),
+             nn.Conv2d(2, 2, 2, bias=False), nn.InstanceNorm2d(2), nn.LeakyReLU(0.2),
+             nn.Conv2d(2, 1, 2)], 2),
+    "affine": ([nn.InstanceNorm2d(2, affine=True), nn.ReLU(), nn.Conv2d(2, 3, 3)], 0),
+    "Tanh between": ([nn.InstanceNorm2d(2), nn.Tanh(), nn.Conv2d(2, 3, 3)], 0),
+    "pads twice": ([nn.InstanceNorm2d(2), nn.ReflectionPad2d(1), nn.Conv2d(2, 3, 3, padding=1)], 0),
+    "pad, back": ([nn.InstanceNorm2d(2), nn.ReflectionPad2d(1), nn.ConvTranspose2d(2, 3, 3)], 0),
+    "nothing follows": ([nn.Conv2d(2, 2, 3), nn.InstanceNorm2d(2), nn.ReLU()], 0),
+}
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_sequential_joins_instance_norm_and_convolution(name, rng):
+    """The numbers of the layers one by one, to second order; the normalised images are not kept."""
+    layers, joined = NEIGHBOURS[name]
+    net = nn.Sequential(*layers)
+    for parameter in net.parameters():
+        parameter.data = tensor(rng, *parameter.shape)
+    x = tensor(rng, 2, 2, 6, 5)
+    wanted = [x, *net.parameters()]
+
+    def values(y):
+        first = ndl.grad((y * y).sum(), wanted, create_graph=True)
+        plain = ndl.grad((y * y).sum(), wanted)
+        second = ndl.grad(sum((g * g).sum() for g in first), wanted)
+        return [t.numpy() for t in (y, *first, *plain, *second)]
+
+    apart = x
+    for layer in net:
+        apart = layer(apart)
+    for a, b in zip(values(net(x)), values(apart), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-5 + 2e-3 * np.abs(b).max())
+    kinds = [type(t.op) for t in find_topo_sort([net(x)])]
+    assert kinds.count(ops.Recomputed) == joined
+    assert (ops.InstanceNorm in kinds) == (not joined)
+    with pytest.raises(ShapeError, match="InstanceNorm2d: wants"):
+        nn.Sequential(nn.InstanceNorm2d(3), *layers)(x)
+
+
+def test_a_convolution_of_normalised_images_computes_what_is_wanted(rng):
+    """Once forwards; backwards the norm again, and the gradients that are asked for."""
+    x, w = tensor(rng, 2, 3, 5, 5), tensor(rng, 4, 3, 3, 3)
+    y = ops.conv2d(x, w, before=ops.InstanceNorm(slope=0))
+    for inputs in ([x], [w], [x, w]):
+        got = ndl.grad(y.sum(), inputs)
+        want = ndl.grad(ops.conv2d(ops.instance_norm(x, slope=0), w).sum(), inputs)
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy())
+    images = ndl.Tensor(x.numpy(), requires_grad=False)
+    y = ops.conv2d(images, w, before=ops.InstanceNorm(slope=0))
+    y.sum().backward()
+    np.testing.assert_array_equal(w.grad.numpy(), got[1].numpy())
+
+
+def test_what_pads_zeros_itself_is_not_joined(rng):
+    net = nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(2, 3, 3, padding=1))
+    x = tensor(rng, 1, 2, 4, 4)
+    y = net(x)
+    np.testing.assert_array_equal(y.numpy(), net[1](net[0](x)).numpy())
+    assert ops.ReflectionPad in {type(t.op) for t in find_topo_sort([y])}
+    assert nn.Sequential(nn.ReflectionPad2d(1))(x).shape == (1, 2, 6, 6)  # nothing follows
+    small = nn.Sequential(nn.ReflectionPad2d(4), nn.Conv2d(2, 3, 3))
+    with pytest.raises(ShapeError, match="ReflectionPad2d: wants"):
+        small(x)
+
+
+def test_the_padded_image_is_not_kept(rng):
+    conv = nn.Conv2d(2, 3, 3, bias=False)
+    y = nn.Sequential(nn.ReflectionPad2d(1), conv)(tensor(rng, 1, 2, 4, 4))
+    assert [t.shape for t in y.inputs] == [(1, 2, 4, 4), conv.weight.shape]
+    assert y.op.latest[2] is None  # nor is a transformed weight, of kernels of 3

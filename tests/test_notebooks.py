@@ -32,7 +32,7 @@ def code(path: Path) -> list[str]:
 
 
 def test_all_are_there():
-    assert [path.name[:2] for path in PATHS] == [f"{i:02}" for i in range(1, 13)]
+    assert [path.name[:2] for path in PATHS] == [f"{i:02}" for i in range(1, 14)]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

@@ -26,13 +26,14 @@ from . import (
     losses,
     tips,
     tour,
+    translation,
     wasserstein,
 )
 
 __all__ = ["FIGURES"]
 
 _MODULES = (tour, game, divergences, losses, dynamics, collapse, wasserstein, convolution,
-            batch_norm, autoencoders, evaluation, tips)
+            batch_norm, autoencoders, evaluation, tips, translation)
 FIGURES: dict[str, Callable[[], Drawing]] = {
     name: make for module in _MODULES for name, make in module.FIGURES.items()}
 """Every figure by its name, in the order of the notebooks."""

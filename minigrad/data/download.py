@@ -1,7 +1,12 @@
-"""The full MNIST and Fashion-MNIST: found on this machine, or downloaded once and checked.
+"""Published data sets: found on this machine, or downloaded once and checked.
 
-A file is accepted by its SHA-256 only: of the download as published, and for files put in place by
-hand of the unpacked content, since packers differ.
+``fetch`` has the four files of MNIST and Fashion-MNIST; ``fetch_pictures`` the collections of the
+CycleGAN paper, each a folder with trainA, trainB, testA and testB in it.
+
+A download is accepted by its published SHA-256 only. Files of MNIST that were put in place by hand
+are accepted by that of their unpacked content, since packers differ; folders of pictures as they
+are. Nobody has run the download of ``PICTURES`` with this code yet: the checksums are from a public
+list, and the tests fetch small archives from a server of their own.
 
 Leaves out: data sets without a stable published checksum, and resuming a broken download.
 """
@@ -9,14 +14,18 @@ Leaves out: data sets without a stable published checksum, and resuming a broken
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import shutil
+import sys
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import NamedTuple
 
 from .errors import DataError
 from .idx import unpacked
 
-__all__ = ["DOWNLOADS", "IDXFiles", "data_folders", "fetch"]
+__all__ = ["DOWNLOADS", "PICTURES", "IDXFiles", "data_folders", "fetch", "fetch_pictures"]
 
 
 class IDXFiles(NamedTuple):
@@ -32,6 +41,15 @@ class _File(NamedTuple):
     name: str
     packed: str  # SHA-256 of the .gz file as published
     content: str  # SHA-256 of what is in it
+
+
+class _Archive(NamedTuple):
+    size: int  # bytes of the .zip file as published
+    sha256: str
+    mirrors: tuple[str, ...] = (
+        "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets/",
+        "https://people.eecs.berkeley.edu/~taesung_park/CycleGAN/datasets/",
+    )
 
 
 class _Set(NamedTuple):
@@ -81,6 +99,18 @@ DOWNLOADS = {
         ),
     ),
 }
+
+PICTURES = {
+    "horse2zebra": _Archive(
+        116867962, "a74d9d392eecca9966b51287a76ca126af473d9de4f3e8fc0e9cda08fa1730a1"),
+    "apple2orange": _Archive(
+        78456409, "845a191e9af8926408ea597001cd03a452e3300a1f44a79fe329b3d59f6e3eb8"),
+    "summer2winter_yosemite": _Archive(
+        132640856, "167fe1726807a9d22bd106b4a6c0bd7953b688af924ac1bf967439c4961e49f9"),
+    "monet2photo": _Archive(
+        305231073, "88f91b00fc228f97c9411fbf1880ec1d119c98f1722e4cfcfaa2fb35fac05b04"),
+}
+"""Collections of pictures in two styles, 256 x 256 pixels (Zhu et al. 2017, section 7)."""
 
 
 def _pooch() -> ModuleType:
@@ -161,3 +191,101 @@ def _downloaded(name: str, file: _File, cache: str | os.PathLike[str] | None) ->
         + "\nWithout a connection, get the four files elsewhere, put them in a folder "
         f"FOLDER/{name}/ and set the variable MINIGRAD_DATA=FOLDER (or pass folder=FOLDER): "
         + ", ".join(f.name for f in DOWNLOADS[name].files))
+
+
+def fetch_pictures(
+    name: str,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    cache: str | os.PathLike[str] | None = None,
+) -> Path:
+    """The folder of a set of ``PICTURES``, with trainA, trainB, testA and testB in it.
+
+    Parameters
+    ----------
+    name : str
+    folder : path, optional
+        Looked at first, then the folder that ``MINIGRAD_DATA`` names: a folder ``name`` in it.
+    cache : path, optional
+        Where downloads are unpacked and kept; the default is the user's cache folder.
+
+    Raises
+    ------
+    DataError
+        If there is no such set, no mirror gives the published archive, or the archive cannot be
+        unpacked.
+    """
+    if name not in PICTURES:
+        raise DataError(f"no pictures to download are called {name!r}; there are "
+                        f"{', '.join(PICTURES)}")
+    for place in data_folders(folder):
+        if (place / name).is_dir():
+            return place / name
+    store = Path(cache if cache is not None else _pooch().os_cache("minigrad"))
+    found = store / name
+    if not found.is_dir():
+        archive = _archive(name, store)
+        _unpack(archive, name, found)
+        archive.unlink(missing_ok=True)
+    return found
+
+
+def _archive(name: str, store: Path) -> Path:
+    """The .zip file of a set, from the first mirror that has the published one."""
+    pooch, entry, failures = _pooch(), PICTURES[name], []
+    show = pooch.HTTPDownloader(progressbar=sys.stderr.isatty())
+    for mirror in entry.mirrors:
+        try:
+            return Path(pooch.retrieve(f"{mirror}{name}.zip", known_hash=f"sha256:{entry.sha256}",
+                                       fname=f"{name}.zip", path=store, downloader=show))
+        except (OSError, ValueError) as error:  # no connection; another checksum
+            failures.append(f"  {mirror}: {type(error).__name__}: {error}")
+    raise DataError(
+        f"{name}: could not download {name}.zip ({entry.size / 1e6:.0f} MB):\n"
+        + "\n".join(failures)
+        + f"\nWithout a connection, get the file elsewhere, unpack it to a folder FOLDER/{name}/ "
+        "with trainA and trainB in it, and set the variable MINIGRAD_DATA=FOLDER (or give the path "
+        "of the folder instead of its name)")
+
+
+def _unpack(archive: Path, name: str, target: Path) -> None:
+    """Unpack the folder ``name`` of an archive as ``target``: whole or not at all.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or a member is a link or would lie elsewhere; nothing is unpacked then.
+    """
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as work:
+        try:
+            with zipfile.ZipFile(archive) as packed:
+                members = packed.infolist()
+                for member in members:
+                    _refuse_escape(archive, name, member)
+                for member in members:
+                    path = Path(work, member.filename)
+                    if member.is_dir():
+                        path.mkdir(parents=True, exist_ok=True)
+                        continue
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with packed.open(member) as source, open(path, "wb") as file:
+                        shutil.copyfileobj(source, file)
+        except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+            raise DataError(f"{archive}: cannot be unpacked ({error})") from error
+        if not Path(work, name).is_dir():
+            raise DataError(f"{archive}: wanted a folder {name} in it")
+        try:
+            os.replace(Path(work, name), target)
+        except OSError:
+            if not target.is_dir():  # else another process was faster
+                raise
+
+
+def _refuse_escape(archive: Path, name: str, member: zipfile.ZipInfo) -> None:
+    """Only plain files and folders below ``name`` may be in an archive."""
+    parts = PurePosixPath(member.filename).parts
+    kind = member.external_attr >> 16 & 0o170000  # of the Unix mode, 0 where none was stored
+    if parts[:1] != (name,) or ".." in parts or "\\" in member.filename or (
+            kind not in (0, 0o100000, 0o040000)):
+        raise DataError(f"{archive}: holds {member.filename!r}, wanted plain files and folders "
+                        f"below {name}/ only; nothing was unpacked")

@@ -100,7 +100,7 @@ class ImageFolder(ArrayDataset):
                               f"{size}x{size} and were enlarged (the smallest: {min(small)[1]})")
         if len(self.paths) < _FEW:
             self.notes.append(f"only {len(self.paths)} pictures: with fewer than {_FEW} a GAN "
-                              "tends to repeat them; add pictures or mirror them")
+                              "tends to learn them by heart; add pictures or mirror them")
         self.labels, self.label_names = self._classes(root)
         super().__init__((self.images,) if self.labels is None else (self.images, self.labels))
 

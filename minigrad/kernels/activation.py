@@ -14,7 +14,7 @@ from ..backend import Array, array_module, cpu
 from . import fused, reference
 from .parallel import parallel_for, workspace
 
-__all__ = ["leaky_relu", "leaky_relu_gradient", "undo_leaky_relu"]
+__all__ = ["apply_leaky_relu", "leaky_relu", "leaky_relu_gradient", "undo_leaky_relu"]
 
 BLOCK = 1 << 17  # elements handled at a time
 WORTH = 1 << 20  # elements that are worth a thread
@@ -65,19 +65,29 @@ def leaky_relu_gradient(out_grad: Array, a: Array, slope: float) -> Array:
     return grad
 
 
-def undo_leaky_relu(out_grad: Array, a: Array, slope: float, out: Array) -> None:
+def apply_leaky_relu(a: Array, slope: float) -> None:
+    """The leaky ReLU of a chunk, in its own memory."""
+    xp = array_module(a)
+    if slope == 0:  # (against an array: one number for all takes three times as long)
+        below = xp.zeros(a.shape[-1:], dtype=a.dtype)
+    else:
+        below = workspace(xp, "below", a.size, a.dtype).reshape(a.shape)
+        xp.multiply(a, slope, out=below)
+    xp.maximum(a, below, out=a)
+
+
+def undo_leaky_relu(out_grad: Array, a: Array, slope: float, out: Array) -> Array:
     """Write out_grad where a > 0, else slope times it, into ``out``, which may be out_grad."""
     xp = array_module(a)
     above = workspace(xp, "above", a.size, xp.dtype("bool")).reshape(a.shape)
     xp.greater(a, 0, out=above)
     if slope == 0:
-        xp.multiply(out_grad, above, out=out)
-        return
+        return xp.multiply(out_grad, above, out=out)
     slopes = workspace(xp, "slopes", a.size, a.dtype).reshape(a.shape)
     slopes[...] = above  # (a product of bools and a number would be taken in float64)
     slopes *= 1 - slope
     slopes += slope
-    xp.multiply(out_grad, slopes, out=out)
+    return xp.multiply(out_grad, slopes, out=out)
 
 
 def _flat(*arrays: Array) -> list[Array] | None:

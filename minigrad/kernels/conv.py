@@ -7,12 +7,12 @@ the same shapes always give the same bits; ``python -m minigrad kernels`` prints
 - ``winograd``: between many channels, 4x4 kernels with stride 2 (9/16 of the multiplications) and
   3x3 kernels with stride 1 (1/4 of them, and larger transforms); on small maps of odd sides the
   whole image is one tile;
-- ``planar``: images of few channels come in or go out;
+- ``planar``: images of few channels come in; ``mirrored``: they go out, with stride 1;
 - on a GPU, whatever the sizes, im2col in one launch and one product (``fused``).
 
 At the door images are brought into the order (n, h, w, c) and weights into (kh, kw, c, o), by a
 copy where they are not in it already. Results are views (n, c, h, w) and (o, c, kh, kw) of arrays
-in that order.
+in that order. The side of few channels is in planes instead, (n, c, h, w).
 
 Leaves out: groups, dilation, FFT.
 """
@@ -26,6 +26,7 @@ from ..backend import Array, array_module
 from . import (
     direct,
     fused,
+    mirrored,
     planar,
     reference,
     winograd,
@@ -55,13 +56,16 @@ class Way(Enum):
 
     DIRECT = "direct"
     PLANAR = "planar"
+    MIRRORED = "mirrored"
     WINOGRAD_WHOLE = "winograd whole"
     WINOGRAD_K4S2 = "winograd 4x4/2"
     WINOGRAD_K3 = "winograd 3x3"
 
 
-# From how many channels, and from how many tiles (for 128 channels), each pays.
+# From how many channels, and from how many tiles (for 256 channels), each pays.
 _PAYS = {Way.WINOGRAD_WHOLE: (64, 64), Way.WINOGRAD_K4S2: (64, 64), Way.WINOGRAD_K3: (32, 32)}
+_PLAIN = {Way.DIRECT: direct, Way.PLANAR: planar, Way.MIRRORED: mirrored}
+_KEPT = (Way.WINOGRAD_WHOLE, Way.WINOGRAD_K4S2)  # whose transformed weights wait for backward
 _MAPS = {Way.WINOGRAD_WHOLE: winograd_whole, Way.WINOGRAD_K4S2: winograd_k4s2,
          Way.WINOGRAD_K3: winograd_k3}
 
@@ -70,13 +74,15 @@ def choose(g: Geometry) -> Way:
     """The way that is fastest for these sizes."""
     if g.c <= FEW and g.kh * g.kw > 1:
         return Way.PLANAR
+    if g.o <= FEW and g.kh * g.kw > 1 and g.oh * g.ow > 1 and mirrored.fits(g):
+        return Way.MIRRORED
     # Winograd's transforms pay from some number of channels on, and his many small products only
     # with enough tiles in each, more where the weight, which is transformed as well, is large.
     narrow, wide = sorted((g.c, g.o))
     for way, maps in _MAPS.items():
         if maps.fits(g):
             least, enough = _PAYS[way]
-            if narrow >= least and g.n * maps.tiles(g) >= max(enough, wide * enough // 128):
+            if narrow >= least and g.n * maps.tiles(g) >= max(enough, wide * enough // 256):
                 return way
     return Way.DIRECT
 
@@ -91,14 +97,16 @@ def _weight(weight: Array) -> Array:
     return array_module(weight).ascontiguousarray(weight.transpose(2, 3, 1, 0))
 
 
-def _image(x: Array, way: Way) -> Array:
-    """Images as the side with c channels is wanted: in planes, or channels last."""
-    return array_module(x).ascontiguousarray(x) if way is Way.PLANAR else channels_last(x)
+def _in_order(a: Array | None, in_planes: bool) -> Array | None:
+    """One side of a convolution as its way wants it in memory: in planes, or channels last."""
+    if a is None:
+        return None
+    return array_module(a).ascontiguousarray(a) if in_planes else channels_last(a)
 
 
-def _as_image(x: Array | None, way: Way) -> Array | None:
-    """The inverse of ``_image``, as a view."""
-    return x if x is None or way is Way.PLANAR else x.transpose(0, 3, 1, 2)
+def _as_image(a: Array | None, in_planes: bool) -> Array | None:
+    """The inverse of ``_in_order``, as a view."""
+    return a if a is None or in_planes else a.transpose(0, 3, 1, 2)
 
 
 def _as_weight(weight: Array | None) -> Array | None:
@@ -109,36 +117,36 @@ def _forward(
     g: Geometry, x: Array, weight: Array | None, out_grad: Array | None, U: Array | None
 ) -> tuple[Array | None, Array | None]:
     """The convolution of x and the weight gradient, by the chosen way."""
-    way = choose(g)
-    dy = None if out_grad is None else channels_last(out_grad)
     w = None if weight is None else _weight(weight)
     if not on_cpu(x):
+        dy = _in_order(out_grad, False)
         y, dw = fused.conv_forward(g, x.transpose(0, 2, 3, 1), w, dy)
-        return _as_image(y, Way.DIRECT), _as_weight(dw)
-    x = _image(x, way)
+        return _as_image(y, False), _as_weight(dw)
+    way = choose(g)
+    x, dy = _in_order(x, way is Way.PLANAR), _in_order(out_grad, way is Way.MIRRORED)
     if way in _MAPS:
         y, dw = winograd.forward(_MAPS[way], g, x, w, dy, U)
     else:
-        y, dw = (planar if way is Way.PLANAR else direct).forward(g, x, w, dy)
-    return _as_image(y, Way.DIRECT), _as_weight(dw)
+        y, dw = _PLAIN[way].forward(g, x, w, dy)
+    return _as_image(y, way is Way.MIRRORED), _as_weight(dw)
 
 
 def _backward(
     g: Geometry, out_grad: Array, weight: Array | None, x: Array | None, U: Array | None
 ) -> tuple[Array | None, Array | None]:
     """The gradients of image and weight, by the chosen way."""
-    way = choose(g)
-    dy = channels_last(out_grad)
     w = None if weight is None else _weight(weight)
     if not on_cpu(out_grad):
-        dx, dw = fused.conv_backward(g, dy, w, None if x is None else x.transpose(0, 2, 3, 1))
-        return _as_image(dx, Way.DIRECT), _as_weight(dw)
-    image = None if x is None else _image(x, way)
+        image = None if x is None else x.transpose(0, 2, 3, 1)
+        dx, dw = fused.conv_backward(g, channels_last(out_grad), w, image)
+        return _as_image(dx, False), _as_weight(dw)
+    way = choose(g)
+    dy, image = _in_order(out_grad, way is Way.MIRRORED), _in_order(x, way is Way.PLANAR)
     if way in _MAPS:
         dx, dw = winograd.backward(_MAPS[way], g, dy, w, image, U)
     else:
-        dx, dw = (planar if way is Way.PLANAR else direct).backward(g, dy, w, image)
-    return _as_image(dx, way), _as_weight(dw)
+        dx, dw = _PLAIN[way].backward(g, dy, w, image)
+    return _as_image(dx, way is Way.PLANAR), _as_weight(dw)
 
 
 def conv2d(
@@ -176,13 +184,17 @@ def conv2d_weight_gradient(
 def conv2d_transform(
     weight: Array, n: int, size: Pair, stride: Pair, padding: Pair
 ) -> Array | None:
-    """The weight as Winograd's products want it, where n images of this size take that way."""
+    """The weight as Winograd's products want it, where n images of this size take that way.
+
+    For 3x3 kernels it is four times the weight, more than such a network's activations, and quicker
+    made again than the products that use it: it is not kept.
+    """
     if not on_cpu(weight):
         return None
     o, c, kh, kw = weight.shape
     g = Geometry(n, c, *size, o, kh, kw, *stride, *padding)
     way = choose(g)
-    return _MAPS[way].transform(_weight(weight), g) if way in _MAPS else None
+    return _MAPS[way].transform(_weight(weight), g) if way in _KEPT else None
 
 
 def conv2d_gradient(

@@ -1,7 +1,7 @@
 """The fast kernels: the functions of ``kernels.reference``, with fewer passes over memory.
 
-They give the same values within rounding, in float32 and float64. Convolution, batch
-normalisation and activations have files of their own. On a CPU the optimizer updates run in blocks
+They give the same values within rounding, in float32 and float64. Convolution, normalisation,
+activations and mirror images have files of their own. On a CPU the optimizer updates run in blocks
 that stay in the cache, with one reused workspace; small arrays take one block.
 
 Leaves out: kernels that are fast enough as they stand in ``reference``.
@@ -26,9 +26,11 @@ from .conv import (
     conv2d_weight_gradient,
     conv_transpose2d_gradient,
 )
+from .instance_norm import instance_norm, instance_norm_gradient
 from .norm import batch_norm, batch_norm_gradient
 from .parallel import workspace
 from .reference import rmsprop
+from .reflection import reflection_fold, reflection_pad
 
 __all__ = [
     "adam",
@@ -43,9 +45,13 @@ __all__ = [
     "conv2d_weight_gradient",
     "conv_transpose2d_gradient",
     "ema",
+    "instance_norm",
+    "instance_norm_gradient",
     "leaky_relu",
     "leaky_relu_gradient",
     "linear_gradient",
+    "reflection_fold",
+    "reflection_pad",
     "rmsprop",
     "sgd",
     "softmax_loss",

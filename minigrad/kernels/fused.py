@@ -29,8 +29,12 @@ __all__ = [
     "conv_backward",
     "conv_forward",
     "ema",
+    "instance_norm",
+    "instance_norm_gradient",
     "leaky_relu",
     "leaky_relu_gradient",
+    "reflection_fold",
+    "reflection_pad",
     "runs",
 ]
 
@@ -163,18 +167,21 @@ def conv_backward(
     return grad_x, None if x is None else conv_forward(g, x, None, out_grad)[1]
 
 
-# --------------------------------------------------------------------------- batch normalisation
+# ------------------------------------------------------------------------------- normalisation
 
-# Thread i looks at the elements i, i + step, i + 2 step ...; c divides the step, so that they are
-# all of one channel; unrolled, it asks for eight of them at a time. What is summed is measured from
-# the channel's first value, or its mean: squares of numbers far from 0 would lose their digits.
+# Statistics are taken over the pixels of an image, in batch normalisation of all images as one.
+# Thread i looks at some elements of one image, ``step`` apart from each other, of which there are
+# ``size``; c divides the step, so that they are all of one channel; unrolled, it asks for eight of
+# them at a time. What is summed is measured from the channel's first value, or its mean: squares of
+# numbers far from 0 would lose their digits.
 
 _MOMENTS = _Loop("moments", "raw T x, int32 c, int64 size, int64 step",
                  "float64 sums, float64 squares", """
-    const double centre = x[i % c];
+    const Index first = i / step * size, end = first + size;
+    const double centre = x[first + i % c];
     double total = 0, square = 0;
     #pragma unroll 8
-    for (Index at = i; at < size; at += step) {
+    for (Index at = first + i % step; at < end; at += step) {
         const double value = x[at] - centre;
         total += value;
         square += value * value;
@@ -184,15 +191,17 @@ _MOMENTS = _Loop("moments", "raw T x, int32 c, int64 size, int64 step",
 """)
 
 _MEAN_AND_VAR = _Loop("mean_and_var", "raw float64 sums, raw float64 squares, raw T x, int32 c, "
-                      "int32 parts, float64 count", "T mean, T var", """
+                      "int64 size, int32 parts", "T mean, T var", """
+    const Index image = i / c, channel = i % c;
+    const double count = size / c;
     double total = 0, square = 0;
     #pragma unroll 8
     for (int part = 0; part < parts; part++) {
-        total += sums[part * c + i];
-        square += squares[part * c + i];
+        total += sums[(image * parts + part) * c + channel];
+        square += squares[(image * parts + part) * c + channel];
     }
     total /= count;
-    mean = x[i] + total;
+    mean = x[image * size + channel] + total;
     var = max(square / count - total * total, 0.0);
 """)
 
@@ -203,10 +212,11 @@ _NORMALISE = _Loop("normalise", "T x, T mean, T var, T gamma, T beta, T eps, T s
 
 _PULLS = _Loop("pulls", "raw T x, raw T y, raw T out_grad, raw T mean, T slope, int32 c, "
                "int64 size, int64 step", "float64 sums, float64 products", """
-    const T centre = mean[i % c];
+    const Index first = i / step * size, end = first + size;
+    const T centre = mean[i / step * c + i % c];
     double total = 0, product = 0;
     #pragma unroll 8
-    for (Index at = i; at < size; at += step) {
+    for (Index at = first + i % step; at < end; at += step) {
         const double g = y[at] > 0 ? out_grad[at] : out_grad[at] * slope;
         total += g;
         product += g * (x[at] - centre);
@@ -217,11 +227,12 @@ _PULLS = _Loop("pulls", "raw T x, raw T y, raw T out_grad, raw T mean, T slope, 
 
 _GRAD_GAMMA_AND_BETA = _Loop("grad_gamma_and_beta", "raw float64 sums, raw float64 products, "
                              "T var, T eps, int32 c, int32 parts", "T grad_gamma, T grad_beta", """
+    const Index image = i / c, channel = i % c;
     double total = 0, product = 0;
     #pragma unroll 8
     for (int part = 0; part < parts; part++) {
-        total += sums[part * c + i];
-        product += products[part * c + i];
+        total += sums[(image * parts + part) * c + channel];
+        product += products[(image * parts + part) * c + channel];
     }
     grad_gamma = product / sqrt(var + eps);
     grad_beta = total;
@@ -235,25 +246,57 @@ _UNNORMALISE = _Loop("unnormalise", "T x, T y, T out_grad, T mean, T var, T gamm
 """)
 
 
-def _parts(rows: Array) -> tuple[int, Array, Array]:
-    """How many partial sums each channel has, and two arrays for them."""
-    xp, (count, c) = array_module(rows), rows.shape
-    parts = max(1, min(PARTS // c, count // 8))
-    return parts, *(xp.empty((parts, c), dtype="float64") for _ in range(2))
+def _parts(images: Array) -> tuple[int, Array, Array]:
+    """How many partial sums each channel of an image has, and two arrays for them."""
+    xp, (n, count, c) = array_module(images), images.shape
+    parts = max(1, min(PARTS // (n * c), count // 8))
+    return parts, *(xp.empty((n, parts, c), dtype="float64") for _ in range(2))
+
+
+def _moments(images: Array) -> tuple[Array, Array]:
+    """The means and variances of contiguous images (n, pixels, c), (n, 1, c)."""
+    xp, (n, count, c) = array_module(images), images.shape
+    parts, sums, squares = _parts(images)
+    mean, var = (xp.empty((n, 1, c), dtype=images.dtype) for _ in range(2))
+    _MOMENTS(images, c, count * c, parts * c, sums, squares)
+    _MEAN_AND_VAR(sums, squares, images, c, count * c, parts, mean, var)
+    return mean, var
+
+
+def _normalised(
+    images: Array, gamma: Array | float, beta: Array | float, eps: float, slope: float | None,
+    moments: tuple[Array, Array] | None = None,
+) -> tuple[Array, Array, Array]:
+    """Contiguous images (n, pixels, c) normalised, scaled, shifted; their moments (n, 1, c)."""
+    mean, var = _moments(images) if moments is None else moments
+    y = array_module(images).empty_like(images)
+    _NORMALISE(images, mean, var, gamma, beta, eps, 1 if slope is None else slope, y)
+    return y, mean, var
+
+
+def _normalised_gradient(
+    images: Array, y: Array, gamma: Array | float, mean: Array, var: Array, out_grad: Array,
+    eps: float, slope: float | None,
+) -> tuple[Array, Array, Array]:
+    """The gradients of ``_normalised``, those of gamma and beta for each image, (n, 1, c)."""
+    xp, (n, count, c) = array_module(images), images.shape
+    slope = 1 if slope is None else slope
+    parts, sums, products = _parts(images)
+    grad_gamma, grad_beta = (xp.empty((n, 1, c), dtype=images.dtype) for _ in range(2))
+    grad_x = xp.empty_like(images)
+    _PULLS(images, y, out_grad, mean, slope, c, count * c, parts * c, sums, products)
+    _GRAD_GAMMA_AND_BETA(sums, products, var, eps, c, parts, grad_gamma, grad_beta)
+    _UNNORMALISE(images, y, out_grad, mean, var, gamma, grad_gamma, grad_beta, eps, slope,
+                 1 / count, grad_x)
+    return grad_x, grad_gamma, grad_beta
 
 
 def batch_norm(
     rows: Array, gamma: Array, beta: Array, eps: float, slope: float | None
 ) -> tuple[Array, Array, Array]:
     """As ``reference.batch_norm``, of a contiguous matrix with a column for every channel."""
-    xp, (count, c) = array_module(rows), rows.shape
-    parts, sums, squares = _parts(rows)
-    mean, var = xp.empty_like(gamma), xp.empty_like(gamma)
-    y = xp.empty_like(rows)
-    _MOMENTS(rows, c, rows.size, parts * c, sums, squares)
-    _MEAN_AND_VAR(sums, squares, rows, c, parts, count, mean, var)
-    _NORMALISE(rows, mean, var, gamma, beta, eps, 1 if slope is None else slope, y)
-    return y, mean, var
+    y, mean, var = _normalised(rows[None], gamma, beta, eps, slope)
+    return y[0], mean[0, 0], var[0, 0]
 
 
 def batch_norm_gradient(
@@ -261,16 +304,79 @@ def batch_norm_gradient(
     slope: float | None,
 ) -> tuple[Array, Array, Array]:
     """As ``reference.batch_norm_gradient``, of contiguous matrices."""
-    xp, (count, c) = array_module(rows), rows.shape
-    slope = 1 if slope is None else slope
-    parts, sums, products = _parts(rows)
-    grad_gamma, grad_beta = xp.empty_like(gamma), xp.empty_like(gamma)
-    grad_x = xp.empty_like(rows)
-    _PULLS(rows, y, out_grad, mean, slope, c, rows.size, parts * c, sums, products)
-    _GRAD_GAMMA_AND_BETA(sums, products, var, eps, c, parts, grad_gamma, grad_beta)
-    _UNNORMALISE(rows, y, out_grad, mean, var, gamma, grad_gamma, grad_beta, eps, slope, 1 / count,
-                 grad_x)
-    return grad_x, grad_gamma, grad_beta
+    grad_x, grad_gamma, grad_beta = _normalised_gradient(
+        rows[None], y[None], gamma, mean[None, None], var[None, None], out_grad[None], eps, slope)
+    return grad_x[0], grad_gamma[0, 0], grad_beta[0, 0]
+
+
+def instance_norm(
+    images: Array, eps: float, slope: float | None, moments: tuple[Array, Array] | None
+) -> tuple[Array, Array, Array]:
+    """As ``reference.instance_norm``, of contiguous images (n, pixels, c)."""
+    known = None if moments is None else (moments[0][:, None], moments[1][:, None])
+    y, mean, var = _normalised(images, 1, 0, eps, slope, known)
+    return y, mean[:, 0], var[:, 0]
+
+
+def instance_norm_gradient(
+    images: Array, y: Array, mean: Array, var: Array, out_grad: Array, eps: float,
+    slope: float | None,
+) -> Array:
+    """As ``reference.instance_norm_gradient``, of contiguous images."""
+    return _normalised_gradient(images, y, 1, mean[:, None], var[:, None], out_grad, eps, slope)[0]
+
+
+# ------------------------------------------------------------------------------- mirror images
+
+_FRAME = "int32 c, int32 h, int32 w, int32 top, int32 left, int32 high, int32 wide"
+
+_REFLECT = _Loop("reflect", f"raw T image, {_FRAME}", "T y", """
+    Index rest = i;
+    const int channel = rest % c;  rest /= c;
+    const int column = abs(int(rest % wide) - left);  rest /= wide;
+    const int row = abs(int(rest % high) - top);  rest /= high;
+    const Index at[] = {rest, h - 1 - abs(h - 1 - row), w - 1 - abs(w - 1 - column), channel};
+    y = image[at];
+""")
+
+_REFLECTED = _Loop("reflected", f"raw T image, {_FRAME}", "T y", """
+    Index rest = i;
+    const int channel = rest % c;  rest /= c;
+    const int column = rest % w;  rest /= w;
+    const int row = rest % h;  rest /= h;
+    const int rows[] = {top + row, row ? top - row : -1,
+                        row < h - 1 ? top + 2 * (h - 1) - row : high};
+    const int columns[] = {left + column, column ? left - column : -1,
+                           column < w - 1 ? left + 2 * (w - 1) - column : wide};
+    T total = 0;
+    for (int p = 0; p < 3; p++) {
+        if (rows[p] < 0 || rows[p] >= high) continue;
+        for (int q = 0; q < 3; q++) {
+            if (columns[q] < 0 || columns[q] >= wide) continue;
+            const Index at[] = {rest, rows[p], columns[q], channel};
+            total += image[at];
+        }
+    }
+    y = total;
+""")
+
+
+def reflection_pad(a: Array, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
+    """Images (n, c, h, w) with their mirror image on the four sides; channels last in memory."""
+    n, c, h, w = a.shape
+    high, wide = h + sum(rows), w + sum(columns)
+    y = array_module(a).empty((n, high, wide, c), dtype=a.dtype)
+    _REFLECT(a.transpose(0, 2, 3, 1), c, h, w, rows[0], columns[0], high, wide, y)
+    return y.transpose(0, 3, 1, 2)
+
+
+def reflection_fold(a: Array, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
+    """The adjoint of ``reflection_pad``."""
+    n, c, high, wide = a.shape
+    h, w = high - sum(rows), wide - sum(columns)
+    y = array_module(a).empty((n, h, w, c), dtype=a.dtype)
+    _REFLECTED(a.transpose(0, 2, 3, 1), c, h, w, rows[0], columns[0], high, wide, y)
+    return y.transpose(0, 3, 1, 2)
 
 
 # --------------------------------------------------------------------------- element by element

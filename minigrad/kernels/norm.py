@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 
 from ..backend import Array, array_module
 from . import fused, reference
-from .activation import undo_leaky_relu
+from .activation import apply_leaky_relu, undo_leaky_relu
 from .direct import add_up
 from .geometry import on_cpu, scratch
 from .parallel import parallel_for
 
-__all__ = ["batch_norm", "batch_norm_gradient"]
+__all__ = ["as_rows", "batch_norm", "batch_norm_gradient", "like_rows"]
 
 ELEMENTS = 1 << 17  # of a chunk: with its workspaces it stays in the L2 cache
 ROWS = 2048  # of a chunk at most: so many float32 numbers are summed up without losing digits
@@ -28,14 +28,14 @@ WORTH = 1 << 20  # elements that are worth a thread
 LARGE_MEAN = 100.0  # squares of the mean against the variance from which digits are lost
 
 
-def _rows(a: Array) -> Array:
+def as_rows(a: Array) -> Array:
     """(n, c, ...) as a matrix with c columns: a view if the channels are last in memory."""
     last = a.transpose(0, *range(2, a.ndim), 1)
     return array_module(a).ascontiguousarray(last).reshape(-1, a.shape[1])
 
 
-def _like(rows: Array, a: Array) -> Array:
-    """The inverse of ``_rows``, as a view."""
+def like_rows(rows: Array, a: Array) -> Array:
+    """The inverse of ``as_rows``, as a view."""
     n, c, *size = a.shape
     return rows.reshape(n, *size, c).transpose(0, a.ndim - 1, *range(1, a.ndim - 1))
 
@@ -100,12 +100,12 @@ def batch_norm(
 ) -> tuple[Array, Array, Array]:
     """As ``reference.batch_norm``; the result has its channels last in memory."""
     if fused.runs(x):
-        y, mean, var = fused.batch_norm(_rows(x), gamma, beta, eps, slope)
-        return _like(y, x), mean, var
+        y, mean, var = fused.batch_norm(as_rows(x), gamma, beta, eps, slope)
+        return like_rows(y, x), mean, var
     if not on_cpu(x):
         return reference.batch_norm(x, gamma, beta, eps, slope)
     xp = array_module(x)
-    rows = _rows(x)
+    rows = as_rows(x)
     mean, var = _statistics(rows)
     scale = gamma / xp.sqrt(var + eps)
     shift = (beta - mean * scale).astype(x.dtype)
@@ -117,15 +117,11 @@ def batch_norm(
             out = y[s]
             xp.multiply(rows[s], scale, out=out)
             out += shift
-            if slope == 0:
-                xp.maximum(out, 0, out=out)
-            elif slope is not None:
-                below = scratch(out, "below", *out.shape)
-                xp.multiply(out, slope, out=below)
-                xp.maximum(out, below, out=out)
+            if slope is not None:
+                apply_leaky_relu(out, slope)
 
     parallel_for(work, len(rows), _step(rows), _worth(rows))
-    return _like(y, x), mean.astype(x.dtype), var.astype(x.dtype)
+    return like_rows(y, x), mean.astype(x.dtype), var.astype(x.dtype)
 
 
 def batch_norm_gradient(
@@ -139,12 +135,12 @@ def batch_norm_gradient(
     """
     if fused.runs(x):
         grad_x, grad_gamma, grad_beta = fused.batch_norm_gradient(
-            _rows(x), _rows(y), gamma, mean, var, _rows(out_grad), eps, slope)
-        return _like(grad_x, x), grad_gamma, grad_beta
+            as_rows(x), as_rows(y), gamma, mean, var, as_rows(out_grad), eps, slope)
+        return like_rows(grad_x, x), grad_gamma, grad_beta
     if not on_cpu(x):
         return reference.batch_norm_gradient(x, y, gamma, mean, var, out_grad, eps, slope)
     xp = array_module(x)
-    rows, outputs, upstream = _rows(x), _rows(y), _rows(out_grad)
+    rows, outputs, upstream = as_rows(x), as_rows(y), as_rows(out_grad)
     ones = xp.ones((1, _step(rows)), dtype=x.dtype)
     masked = upstream if slope is None or slope == 1 else xp.empty(rows.shape, dtype=x.dtype)
     grad_x = xp.empty(rows.shape, dtype=x.dtype) if masked is upstream else masked
@@ -182,4 +178,4 @@ def batch_norm_gradient(
             out += pull
 
     parallel_for(work, len(rows), _step(rows), _worth(rows))
-    return _like(grad_x, x), grad_gamma.astype(x.dtype), grad_beta.astype(x.dtype)
+    return like_rows(grad_x, x), grad_gamma.astype(x.dtype), grad_beta.astype(x.dtype)

@@ -29,9 +29,13 @@ __all__ = [
     "conv2d_weight_gradient",
     "conv_transpose2d_gradient",
     "ema",
+    "instance_norm",
+    "instance_norm_gradient",
     "leaky_relu",
     "leaky_relu_gradient",
     "linear_gradient",
+    "reflection_fold",
+    "reflection_pad",
     "rmsprop",
     "sgd",
     "softmax_loss",
@@ -180,6 +184,66 @@ def batch_norm_gradient(
     pull = _over(grad_beta, x.ndim) + normal * _over(grad_gamma, x.ndim)
     grad_x = _over(gamma * scale, x.ndim) * (out_grad - share * pull)
     return grad_x, grad_gamma, grad_beta
+
+
+def instance_norm(
+    x: Array, eps: float, slope: float | None, moments: tuple[Array, Array] | None = None
+) -> tuple[Array, Array, Array]:
+    """Each channel of each image of x, (n, c, ...), minus its mean, over sqrt(variance + eps).
+
+    With a ``slope`` a leaky ReLU follows. Returns y and the means and biased variances, (n, c),
+    which may be given as ``moments`` if they are known.
+    """
+    xp = array_module(x)
+    axes, one_each = tuple(range(2, x.ndim)), x.shape[:2] + (1,) * (x.ndim - 2)
+    mean, var = (x.mean(axis=axes), x.var(axis=axes)) if moments is None else moments
+    y = (x - mean.reshape(one_each)) / xp.sqrt(var.reshape(one_each) + eps)
+    return y if slope is None else xp.maximum(y, slope * y), mean, var
+
+
+def instance_norm_gradient(
+    x: Array, y: Array, mean: Array, var: Array, out_grad: Array, eps: float, slope: float | None,
+) -> Array:
+    """The gradient of ``instance_norm``, whose results were y, mean and var, with respect to x."""
+    xp = array_module(x)
+    axes = tuple(range(2, x.ndim))
+    if slope is not None:
+        out_grad = xp.where(y > 0, out_grad, slope * out_grad)
+    one_each = x.shape[:2] + (1,) * (x.ndim - 2)
+    scale = 1 / xp.sqrt(var.reshape(one_each) + eps)
+    normal = (x - mean.reshape(one_each)) * scale
+    pull = out_grad.mean(axis=axes, keepdims=True) + normal * (
+        (out_grad * normal).mean(axis=axes, keepdims=True))
+    return scale * (out_grad - pull)
+
+
+def _range(axis: int, start: int, stop: int) -> tuple[slice, ...]:
+    """The index of the elements from ``start`` to ``stop`` along one axis."""
+    return (slice(None),) * axis + (slice(start, stop),)
+
+
+def reflection_pad(a: Array, widths: Sequence[Pair]) -> Array:
+    """a with its mirror image around it, the border not repeated; (before, after) for each axis."""
+    xp = array_module(a)
+    for axis, (before, after) in enumerate(widths):
+        size = a.shape[axis]
+        left = xp.flip(a[_range(axis, 1, before + 1)], axis)
+        right = xp.flip(a[_range(axis, size - 1 - after, size - 1)], axis)
+        a = xp.concatenate((left, a, right), axis) if before or after else a
+    return a if any(map(any, widths)) else xp.copy(a, order="K")
+
+
+def reflection_fold(a: Array, widths: Sequence[Pair]) -> Array:
+    """a without its border, which is added where ``reflection_pad`` read it: its adjoint."""
+    xp = array_module(a)
+    for axis, (before, after) in enumerate(widths):
+        size = a.shape[axis] - before - after
+        left = xp.flip(a[_range(axis, 0, before)], axis)
+        right = xp.flip(a[_range(axis, before + size, before + size + after)], axis)
+        a = xp.copy(a[_range(axis, before, before + size)], order="K")
+        a[_range(axis, 1, before + 1)] += left
+        a[_range(axis, size - 1 - after, size - 1)] += right
+    return a
 
 
 def leaky_relu(a: Array, slope: float, out: Array | None = None) -> Array:

@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from .. import init, ops
-from ..autograd import Tensor, constant
+from ..autograd import Tensor, TensorOp, constant
 from ..backend import Array, Device, array_module
 from ..errors import ShapeError
 from ..ops.conv import Size, pair
@@ -93,6 +93,20 @@ class Conv2d(_ConvNd):
             return ops.leaky_relu(self.forward(x), slope)
         return ops.conv2d(x, self.weight, self.stride, self.padding, slope)
 
+    def joined(self, x: Tensor, before: TensorOp | None, reflected: int, slope: float | None
+               ) -> Tensor:
+        """The layer and its neighbours as one operation.
+
+        ``before`` is an operation on x (``ops.conv2d``). ``reflected`` is the width of a
+        ReflectionPad2d after it; 0 for none, and for a layer that pads zeros. With a ``slope`` a
+        leaky ReLU follows, as in ``activated``.
+        """
+        within = slope if self.bias is None else None
+        padding = reflected if reflected else self.padding
+        y = self._with_bias(ops.conv2d(x, self.weight, self.stride, padding, within,
+                                       reflect=reflected > 0, before=before))
+        return y if slope == within else ops.leaky_relu(y, slope)
+
 
 class ConvTranspose2d(_ConvNd):
     """Images (n, in_channels, h, w) to larger ones; see ``ops.conv_transpose2d``.
@@ -117,6 +131,11 @@ class ConvTranspose2d(_ConvNd):
     def forward(self, x: Tensor) -> Tensor:
         return self._with_bias(ops.conv_transpose2d(
             x, self.weight, self.stride, self.padding, self.output_padding))
+
+    def joined(self, x: Tensor, before: TensorOp) -> Tensor:
+        """The layer after an operation on x, as one operation (``ops.conv_transpose2d``)."""
+        return self._with_bias(ops.conv_transpose2d(
+            x, self.weight, self.stride, self.padding, self.output_padding, before))
 
     def extra_repr(self) -> str:
         extra = "" if self.output_padding == (0, 0) else (

@@ -1,10 +1,12 @@
 """Normalisation without a batch: over an image, over groups of channels, over the last axes.
 
 Every statistic belongs to one example, so there are no running ones, and training and evaluation
-compute the same. All three are ``normalize`` over other axes: reductions and broadcasting, which
-leave images in the order in memory in which they came.
+compute the same. Over images it is one operation, ``ops.instance_norm``; the other two are
+``normalize`` over other axes: reductions and broadcasting, which leave images in the order in
+memory in which they came.
 
-Leaves out: running statistics (``track_running_stats`` in PyTorch) and fused kernels.
+Leaves out: running statistics (``track_running_stats`` in PyTorch), and fused kernels of the other
+two.
 """
 
 from __future__ import annotations
@@ -31,12 +33,16 @@ def normalize(name: str, x: Tensor, axes: Sequence[int], eps: float) -> Tensor:
     ShapeError
         If there is one value, or none, to take the statistics of: the result would be 0.
     """
-    if math.prod(x.shape[axis] for axis in axes) < 2:
-        raise ShapeError(f"{name}: wants more than one value to normalise over, or all results "
-                         f"are 0; got shape {x.shape}, normalised over axes {tuple(axes)}")
+    _check_count(name, x, axes)
     centred = x - ops.mean(x, axes, True)
     var = ops.mean(centred * centred, axes, True)
     return centred * (var + eps) ** -0.5
+
+
+def _check_count(name: str, x: Tensor, axes: Sequence[int]) -> None:
+    if math.prod(x.shape[axis] for axis in axes) < 2:
+        raise ShapeError(f"{name}: wants more than one value to normalise over, or all results "
+                         f"are 0; got shape {x.shape}, normalised over axes {tuple(axes)}")
 
 
 class _Norm(Module):
@@ -80,11 +86,27 @@ class InstanceNorm2d(_Norm):
         self.num_features = num_features
 
     def forward(self, x: Tensor) -> Tensor:
+        return self._normalized(x, None)
+
+    def activated(self, x: Tensor, slope: float) -> Tensor:
+        """The layer with a leaky ReLU of that slope after it; one operation if not affine."""
+        if self.affine:
+            return ops.leaky_relu(self.forward(x), slope)
+        return self._normalized(x, slope)
+
+    def operation(self, x: Tensor, slope: float | None) -> ops.InstanceNorm:
+        """What the layer does to x if it is not affine, with a leaky ReLU of that slope after it.
+
+        x itself is checked only.
+        """
         if x.ndim != 4 or x.shape[1] != self.num_features:
             raise ShapeError(f"InstanceNorm2d: wants (n, {self.num_features}, h, w), got shape "
                              f"{x.shape}")
-        y = normalize("InstanceNorm2d", x, (2, 3), self.eps)
-        return self._scaled(y, (self.num_features, 1, 1))
+        _check_count("InstanceNorm2d", x, (2, 3))
+        return ops.InstanceNorm(self.eps, slope)
+
+    def _normalized(self, x: Tensor, slope: float | None) -> Tensor:
+        return self._scaled(self.operation(x, slope)(x), (self.num_features, 1, 1))
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, affine={self.affine}"

@@ -14,7 +14,8 @@ from .. import init, kernels, ops
 from ..autograd import Tensor
 from ..backend import Device
 from ..errors import ShapeError
-from .conv import Conv2d
+from .conv import Conv2d, ConvTranspose2d
+from .image_norm import InstanceNorm2d
 from .module import Module, Parameter
 from .norm import BatchNorm1d, BatchNorm2d
 
@@ -174,22 +175,56 @@ class Sequential(Module):
         return tuple(self.layers)
 
     def forward(self, x: Any) -> Any:
-        """Apply the layers; a Linear and the (leaky) ReLU after it run as one operation.
+        """Apply the layers; some run as one operation with their neighbours.
 
-        On the reference kernels every layer runs by itself.
+        A (leaky) ReLU joins the layer before it, if that can take it along. A convolution that
+        pads no zeros takes a ReflectionPad2d along, and any convolution an InstanceNorm2d, with
+        its activation, that comes before: what these make is made again in the backward pass, and
+        not kept until then. On the reference kernels every layer runs by itself.
         """
-        layers, i = self.layers, 0
-        join = kernels.active() is kernels.fast
-        while i < len(layers):
-            layer = layers[i]
-            slope = None
-            if join and type(layer) in _JOINED and i + 1 < len(layers):
-                slope = _slope(layers[i + 1])
-            if slope is None:
-                x, i = layer(x), i + 1
+        if kernels.active() is not kernels.fast:
+            for layer in self.layers:
+                x = layer(x)
+            return x
+        i = 0
+        while i < len(self.layers):
+            layer, slope, i = self._with_slope(i)
+            before, reflected = None, 0
+            if type(layer) is InstanceNorm2d and not layer.affine and self._convolves(i):
+                before = layer.operation(x, slope)
+                layer, slope, i = self._with_slope(i)
+            if type(layer) is ReflectionPad2d and self._convolves(i, padded=True):
+                layer.check(x)
+                reflected = layer.padding
+                layer, slope, i = self._with_slope(i)
+            if type(layer) is Conv2d and (before or reflected):
+                x = layer.joined(x, before, reflected, slope)
+            elif before:
+                x = layer.joined(x, before)
             else:
-                x, i = layer.activated(x, slope), i + 2
+                x = layer(x) if slope is None else layer.activated(x, slope)
         return x
+
+    def _with_slope(self, i: int) -> tuple[Module, float | None, int]:
+        """Layer i, the slope of the activation that it takes along, and the number of the next."""
+        layer, slope = self.layers[i], None
+        if type(layer) in _JOINED and i + 1 < len(self.layers):
+            slope = _slope(self.layers[i + 1])
+        return layer, slope, i + 1 + (slope is not None)
+
+    def _convolves(self, i: int, padded: bool = False) -> bool:
+        """Whether a convolution comes at i, or after a ReflectionPad2d there.
+
+        ``padded`` says that the ReflectionPad2d was before. After one, no zeros may be padded.
+        """
+        if not padded and self._is_at(i, ReflectionPad2d):
+            return self._convolves(i + 1, padded=True)
+        if padded:
+            return self._is_at(i, Conv2d) and self.layers[i].padding == (0, 0)
+        return self._is_at(i, Conv2d) or self._is_at(i, ConvTranspose2d)
+
+    def _is_at(self, i: int, kind: type[Module]) -> bool:
+        return i < len(self.layers) and type(self.layers[i]) is kind
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -202,7 +237,8 @@ class Sequential(Module):
         return Sequential(*chosen) if isinstance(index, slice) else chosen
 
 
-_JOINED = (Linear, Conv2d, BatchNorm1d, BatchNorm2d)  # layers that can take an activation along
+# Layers that can take an activation along.
+_JOINED = (Linear, Conv2d, BatchNorm1d, BatchNorm2d, InstanceNorm2d)
 
 
 def _slope(layer: Module) -> float | None:
@@ -322,10 +358,14 @@ class ReflectionPad2d(Module):
             raise ShapeError(f"ReflectionPad2d: padding must be at least 0, got {padding}")
         self.padding = padding
 
-    def forward(self, x: Tensor) -> Tensor:
+    def check(self, x: Tensor) -> None:
+        """Refuse what cannot be padded so."""
         if x.ndim != 4 or min(x.shape[2:]) <= self.padding:
             raise ShapeError(f"ReflectionPad2d: wants (n, c, h, w) with h and w greater than the "
                              f"padding {self.padding}, got shape {x.shape}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
         side = (self.padding, self.padding)
         return ops.reflection_pad(x, ((0, 0), (0, 0), side, side))
 

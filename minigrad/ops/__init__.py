@@ -19,6 +19,7 @@ from .conv import (
     Conv2d,
     Conv2dWeightGradient,
     ConvTranspose2d,
+    Recomputed,
     conv,
     conv2d,
     conv_transpose2d,
@@ -97,7 +98,9 @@ from .matmul import (
 )
 from .norm import (
     BatchNorm,
+    InstanceNorm,
     batch_norm,
+    instance_norm,
 )
 from .reduce import (
     LogSoftmax,
@@ -185,6 +188,7 @@ __all__ = [
     "Flip",
     "Fold",
     "GetItem",
+    "InstanceNorm",
     "LeakyReLU",
     "Linear",
     "Log",
@@ -202,6 +206,7 @@ __all__ = [
     "PowerScalar",
     "Put",
     "ReLU",
+    "Recomputed",
     "ReflectionFold",
     "ReflectionPad",
     "Reshape",
@@ -242,6 +247,7 @@ __all__ = [
     "fold",
     "gelu",
     "getitem",
+    "instance_norm",
     "leaky_relu",
     "linear",
     "log",

@@ -15,7 +15,7 @@ Leaves out: groups, dilation, and convolution in one or three dimensions.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import kernels
 from ..autograd import Tensor, TensorOp, constant, is_recording
@@ -23,13 +23,14 @@ from ..backend import Array
 from ..errors import ShapeError
 from .broadcast import match
 from .elementwise import masked, slopes_of
-from .shape import permute
+from .shape import ReflectionFold, check_reflection, permute, reflection_pad
 
 __all__ = [
     "Conv",
     "Conv2d",
     "Conv2dWeightGradient",
     "ConvTranspose2d",
+    "Recomputed",
     "conv",
     "conv2d",
     "conv_transpose2d",
@@ -89,21 +90,27 @@ class Conv2d(_Convolution):
     """y[n, o, i, j] = sum of padded x[n, c, i s + p, j s + q] weight[o, c, p, q] over c, p, q.
 
     With a ``slope`` in [0, 1] a leaky ReLU of that slope follows (0: a ReLU), in the same memory.
+    With ``reflect`` the mirror image of x is padded instead of zeros, and is not kept.
     """
 
     def __init__(self, stride: tuple[int, int], padding: tuple[int, int],
-                 slope: float | None = None) -> None:
-        super().__init__(stride, padding)
+                 slope: float | None = None, reflect: bool = False) -> None:
+        super().__init__(stride, (0, 0) if reflect else padding)
+        side_h, side_w = ((p, p) for p in padding)
+        self.mirror = ((0, 0), (0, 0), side_h, side_w) if reflect else None
         if slope is not None and not 0 <= slope <= 1:
             raise ValueError(f"conv2d: slope must be between 0 and 1, got {slope}")
         self.slope = slope
         self.reads_output = slope is not None
 
     def compute(self, x: Array, weight: Array) -> Array:
-        _check("Conv2d", x, weight, self.stride, self.padding)
         x, weight = self._operands(x, weight)
-        transformed = self._transform(weight, len(x), x.shape[2:])
         k = kernels.active()
+        if self.mirror is not None:
+            check_reflection("conv2d", x, self.mirror)
+            x = k.reflection_pad(x, self.mirror)
+        _check("Conv2d", x, weight, self.stride, self.padding)
+        transformed = self._transform(weight, len(x), x.shape[2:])
         y = k.conv2d(x, weight, self.stride, self.padding, transformed)
         return y if self.slope is None else k.leaky_relu(y, self.slope, out=y)
 
@@ -113,16 +120,25 @@ class Conv2d(_Convolution):
         if is_recording():
             if self.slope is not None:
                 out_grad = masked(out_grad, slopes_of(node.cached_data, self.slope))
-            return (
-                ConvTranspose2d(*settings, x.shape[2:])(out_grad, weight) if wanted[0] else None,
-                Conv2dWeightGradient(*settings, weight.shape[2:])(x, out_grad) if wanted[1]
-                else None)
+            seen = x if self.mirror is None else reflection_pad(x, self.mirror)
+            grad_x = grad_weight = None
+            if wanted[0]:
+                grad_x = ConvTranspose2d(*settings, seen.shape[2:])(out_grad, weight)
+                grad_x = grad_x if self.mirror is None else ReflectionFold(self.mirror)(grad_x)
+            if wanted[1]:
+                grad_weight = Conv2dWeightGradient(*settings, weight.shape[2:])(seen, out_grad)
+            return grad_x, grad_weight
         a, w = self._operands(x.cached_data, weight.cached_data)
         k, g = kernels.active(), out_grad.cached_data
+        if self.mirror is not None:
+            a = k.reflection_pad(a, self.mirror)
         if self.slope is not None:
             g = k.leaky_relu_gradient(g, node.cached_data, self.slope)
         kept = self._transformed(w, len(a), a.shape[2:])
-        return _constants(k.conv2d_gradient(a, w, g, *settings, wanted, kept))
+        grad_x, grad_weight = k.conv2d_gradient(a, w, g, *settings, wanted, kept)
+        if self.mirror is not None and grad_x is not None:
+            grad_x = k.reflection_fold(grad_x, self.mirror)
+        return _constants((grad_x, grad_weight))
 
 
 class ConvTranspose2d(_Convolution):
@@ -174,6 +190,38 @@ class Conv2dWeightGradient(_Convolution):
         wanted, settings = node.wanted, (self.stride, self.padding)
         grad_x = ConvTranspose2d(*settings, x.shape[2:])(upstream, out_grad) if wanted[0] else None
         return grad_x, Conv2d(*settings)(x, out_grad) if wanted[1] else None
+
+
+class Recomputed(TensorOp):
+    """y = second(first(x), weight); what ``first`` gives is made again backwards, and not kept.
+
+    ``first`` is to be cheap beside ``second``: a normalisation before a convolution.
+    """
+
+    def __init__(self, first: TensorOp, second: TensorOp) -> None:
+        self.first, self.second = first, second
+        self.reads_output = second.reads_output
+
+    def compute(self, x: Array, weight: Array) -> Array:
+        return self.second.compute(self.first.compute(x), weight)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, weight = node.inputs
+        middle = self.first(x)
+        grad_middle, grad_weight = self.second.gradient(
+            out_grad, _Node(node.cached_data, (middle, weight), node.wanted))
+        if grad_middle is None:
+            return None, grad_weight
+        inner = _Node(middle.cached_data, (x,), (True,))
+        return self.first.gradient(grad_middle, inner), grad_weight
+
+
+class _Node(NamedTuple):
+    """What the gradient of an operation reads of its output."""
+
+    cached_data: Array
+    inputs: tuple[Tensor, ...]
+    wanted: tuple[bool, ...]
 
 
 class Conv(TensorOp):
@@ -240,32 +288,40 @@ def _not_empty(name: str, x: Any, weight: Any) -> None:
 
 
 def conv2d(
-    x: Tensor, weight: Tensor, stride: Size = 1, padding: Size = 0, slope: float | None = None
+    x: Tensor, weight: Tensor, stride: Size = 1, padding: Size = 0, slope: float | None = None,
+    reflect: bool = False, before: TensorOp | None = None,
 ) -> Tensor:
     """Images (n, c, h, w) correlated with a weight (o, c, kh, kw): (n, o, oh, ow).
 
     oh = (h + 2 padding - kh) // stride + 1, and ow alike; zeros are padded on all sides. With
     ``slope`` a leaky ReLU of that slope follows, 0 <= slope <= 1 (0: a ReLU): the same values and
-    gradients as two operations, in less memory.
+    gradients as two operations, in less memory. With ``reflect`` the image is continued by its
+    mirror image instead of zeros: as ``reflection_pad`` before it, whose result is not kept. Nor is
+    that of ``before``, an operation such as ``InstanceNorm`` that is applied to x first and leaves
+    its shape alone.
 
     Raises
     ------
     ShapeError
-        If channels differ, the kernel is larger than the padded image, or something is empty.
+        If channels differ, the kernel is larger than the padded image, something is empty, or a
+        side of an image is not larger than the padding that mirrors it.
     ValueError
         If the slope is out of range.
     """
     strides, paddings = pair("conv2d", "stride", stride, 1), pair("conv2d", "padding", padding, 0)
-    return Conv2d(strides, paddings, slope)(x, weight)
+    op = Conv2d(strides, paddings, slope, reflect)
+    return (op if before is None else Recomputed(before, op))(x, weight)
 
 
 def conv_transpose2d(
-    x: Tensor, weight: Tensor, stride: Size = 1, padding: Size = 0, output_padding: Size = 0
+    x: Tensor, weight: Tensor, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
+    before: TensorOp | None = None,
 ) -> Tensor:
     """The adjoint of ``conv2d``: images (n, i, h, w) and a weight (i, o, kh, kw) to (n, o, oh, ow).
 
     oh = (h - 1) stride - 2 padding + kh + output_padding, and ow alike. ``output_padding`` chooses
-    among the sizes that ``conv2d`` maps to h; it must be smaller than the stride.
+    among the sizes that ``conv2d`` maps to h; it must be smaller than the stride. ``before`` is
+    that of ``conv2d``.
 
     Raises
     ------
@@ -291,7 +347,8 @@ def conv_transpose2d(
         raise ShapeError(f"{name}: images of {x.shape[2:]} with kernel {weight.shape[2:]}, stride "
                          f"{strides} and padding {paddings} would come out as {size}; take a "
                          "smaller padding")
-    return ConvTranspose2d(strides, paddings, size)(x, weight)
+    op = ConvTranspose2d(strides, paddings, size)
+    return (op if before is None else Recomputed(before, op))(x, weight)
 
 
 def conv(a: Tensor, b: Tensor, stride: int = 1, padding: int = 1) -> Tensor:

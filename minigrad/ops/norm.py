@@ -1,6 +1,6 @@
-"""Batch normalisation as one operation, with the (leaky) ReLU that often follows it.
+"""Batch and instance normalisation as one operation each, with the (leaky) ReLU that may follow.
 
-While nothing is recorded its gradient is one kernel; when the backward pass is itself recorded it
+While nothing is recorded the gradient is one kernel; when the backward pass is itself recorded it
 is composed of Tensor operations. Tests hold the two against each other.
 
 Leaves out: running statistics, which belong to the layer, and the other normalisations, which are
@@ -9,6 +9,8 @@ composed in ``minigrad.nn``.
 
 from __future__ import annotations
 
+import math
+
 from .. import kernels
 from ..autograd import Tensor, TensorOp, constant, is_recording
 from ..backend import Array
@@ -16,7 +18,7 @@ from ..errors import DTypeError, ShapeError
 from .elementwise import masked, slopes_of
 from .reduce import mean, summation
 
-__all__ = ["BatchNorm", "batch_norm"]
+__all__ = ["BatchNorm", "InstanceNorm", "batch_norm", "instance_norm"]
 
 
 class BatchNorm(TensorOp):
@@ -70,6 +72,54 @@ class BatchNorm(TensorOp):
         return spread * scale * (out_grad - pull), grad_gamma, grad_beta
 
 
+class InstanceNorm(TensorOp):
+    """y = (x - mean) / sqrt(var + eps), mean and var of each channel of each image.
+
+    With a ``slope`` in [0, 1] a leaky ReLU follows (0: a ReLU).
+    """
+
+    def __init__(self, eps: float = 1e-5, slope: float | None = None) -> None:
+        if slope is not None and not 0 <= slope <= 1:
+            raise ValueError(f"instance_norm: slope must be between 0 and 1, got {slope}")
+        self.eps, self.slope = eps, slope
+        # Of the last call: the images, and their means and biased variances, (n, c).
+        self._latest: tuple[Array, Array, Array] | None = None
+
+    def compute(self, x: Array) -> Array:
+        if x.ndim < 3 or math.prod(x.shape[2:]) < 2:
+            raise ShapeError(f"instance_norm: wants (n, c, ...) with two or more values in each "
+                             f"channel of an image, got shape {x.shape}")
+        if x.dtype.kind != "f":
+            raise DTypeError(f"instance_norm: wants a float dtype, got {x.dtype}")
+        known = self._moments(x)
+        y, mean, var = kernels.active().instance_norm(x, self.eps, self.slope, known)
+        if is_recording():
+            self._latest = x, mean, var
+        return y
+
+    def _moments(self, x: Array) -> tuple[Array, Array] | None:
+        """Means and variances of x, if it was the last call's."""
+        return self._latest[1:] if self._latest is not None and self._latest[0] is x else None
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        (x,) = node.inputs
+        if not is_recording():
+            k, a = kernels.active(), x.cached_data
+            moments = self._moments(a)
+            if moments is None:  # this op object was called again
+                moments = k.instance_norm(a, self.eps, self.slope)[1:]
+            return constant(k.instance_norm_gradient(
+                a, node.cached_data, *moments, out_grad.cached_data, self.eps, self.slope))
+        if self.slope is not None:
+            out_grad = masked(out_grad, slopes_of(node.cached_data, self.slope))
+        axes = tuple(range(2, x.ndim))
+        centred = x - mean(x, axes, True)
+        scale = (mean(centred * centred, axes, True) + self.eps) ** -0.5
+        normal = centred * scale
+        pull = mean(out_grad, axes, True) + normal * mean(out_grad * normal, axes, True)
+        return scale * (out_grad - pull)
+
+
 def batch_norm(
     x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5, slope: float | None = None
 ) -> Tensor:
@@ -88,3 +138,21 @@ def batch_norm(
         If the slope is out of range.
     """
     return BatchNorm(eps, slope)(x, gamma, beta)
+
+
+def instance_norm(x: Tensor, eps: float = 1e-5, slope: float | None = None) -> Tensor:
+    """Each channel of each image of (n, c, ...) normalised over its pixels.
+
+    With ``slope`` a leaky ReLU of that slope follows, 0 <= slope <= 1 (0: a ReLU). Source: Ulyanov
+    et al. 2016.
+
+    Raises
+    ------
+    ShapeError
+        If there are no pixels to normalise over, or one: its variance is 0.
+    DTypeError
+        If x is not of a float dtype.
+    ValueError
+        If the slope is out of range.
+    """
+    return InstanceNorm(eps, slope)(x)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from .. import kernels
 from ..autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp, constant
 from ..backend import Array, array_module, device_of
 from ..errors import DeviceError, DTypeError, ShapeError
@@ -187,17 +188,7 @@ class ReflectionPad(_Move):
         self.widths = tuple((before, after) for before, after in widths)
 
     def compute(self, a: Array) -> Array:
-        xp = array_module(a)
-        for axis, (before, after) in self._padded():
-            size = a.shape[axis]
-            left = xp.flip(a[_range(axis, 1, before + 1)], axis)
-            right = xp.flip(a[_range(axis, size - 1 - after, size - 1)], axis)
-            a = xp.concatenate((left, a, right), axis)
-        return a if self._padded() else xp.copy(a, order="K")
-
-    def _padded(self) -> list[tuple[int, tuple[int, int]]]:
-        """The axes with a width, and their widths."""
-        return [(axis, pair) for axis, pair in enumerate(self.widths) if any(pair)]
+        return kernels.active().reflection_pad(a, self.widths)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         return ReflectionFold(self.widths)(out_grad)
@@ -210,23 +201,10 @@ class ReflectionFold(ReflectionPad):
     """
 
     def compute(self, a: Array) -> Array:
-        xp = array_module(a)
-        for axis, (before, after) in self._padded():
-            size = a.shape[axis] - before - after
-            left = xp.flip(a[_range(axis, 0, before)], axis)
-            right = xp.flip(a[_range(axis, before + size, before + size + after)], axis)
-            a = xp.copy(a[_range(axis, before, before + size)], order="K")
-            a[_range(axis, 1, before + 1)] += left
-            a[_range(axis, size - 1 - after, size - 1)] += right
-        return a if self._padded() else xp.copy(a, order="K")
+        return kernels.active().reflection_fold(a, self.widths)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         return ReflectionPad(self.widths)(out_grad)
-
-
-def _range(axis: int, start: int, stop: int) -> tuple[slice, ...]:
-    """The index of the elements from ``start`` to ``stop`` along one axis."""
-    return (slice(None),) * axis + (slice(start, stop),)
 
 
 class Dilate(_Move):
@@ -445,14 +423,19 @@ def reflection_pad(a: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
     ShapeError
         If a width is negative or not smaller than the axis.
     """
+    check_reflection("reflection_pad", a, widths)
+    return ReflectionPad(widths)(a)
+
+
+def check_reflection(name: str, a: Array | Tensor, widths: Sequence[tuple[int, int]]) -> None:
+    """Refuse widths that are no pairs for the axes, or reach beyond the mirror image."""
     if len(widths) != a.ndim:
-        raise ShapeError(f"reflection_pad: wants {a.ndim} pairs of widths, got {len(widths)}")
+        raise ShapeError(f"{name}: wants {a.ndim} pairs of widths, got {len(widths)}")
     for axis, (before, after) in enumerate(widths):
         size = a.shape[axis]
         if not (0 <= before < max(size, 1) and 0 <= after < max(size, 1)):
-            raise ShapeError(f"reflection_pad: widths {(before, after)} on axis {axis} must be "
+            raise ShapeError(f"{name}: widths {(before, after)} on axis {axis} must be "
                              f"0 to {size - 1}")
-    return ReflectionPad(widths)(a)
 
 
 def dilate(a: Tensor, axes: Sequence[int] | int, dilation: int) -> Tensor:

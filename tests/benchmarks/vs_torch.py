@@ -6,14 +6,17 @@ Run with both installed (the ``bench`` extra)::
     python tests/benchmarks/vs_torch.py layers --threads 1
     python tests/benchmarks/vs_torch.py memory
     python tests/benchmarks/vs_torch.py switches
+    python tests/benchmarks/vs_torch.py steps --threads 1 --only CycleGAN-64 CycleGAN-64/1
 
 ``steps`` trains the same networks from the same weights on the same numbers, alternating in one
 process with a pause between (PyTorch's threads spin for a while), and prints the median of the
 ratios of each pair, the smallest and the largest. PyTorch runs in its own order of memory and in
 channels_last. It freezes D in the generator step, as minigrad does; the ratio to the usual code,
 which computes D's unused weight gradients, stands beside it. The losses of the first step are
-printed: they agree to five digits. ``memory`` measures the peak of a fresh process for each side,
-without what the import alone needs, and with it. ``switches`` turns each trick of the kernels off.
+printed: they agree to five digits. CycleGAN is the class of ``gans`` without its pool of images,
+and takes the same steps in PyTorch, translation and identity in one batch. ``memory`` measures the
+peak of a fresh process for each side, without what the import alone needs, and with it.
+``switches`` turns each trick of the kernels off.
 
 Leaves out: GPUs.
 """
@@ -31,14 +34,66 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-WORKLOADS = {  # name: pixels, channels of the pictures, features, batch
-    "DCGAN-64/64": (64, 3, 64, 64),
-    "DCGAN-28/64": (28, 1, 64, 64),
-    "DCGAN-28/32": (28, 1, 32, 64),
+
+class DCGANWork(NamedTuple):
+    """A DCGAN: pixels and channels of its images, features, batch."""
+
+    size: int
+    channels: int
+    features: int
+    batch: int
+
+    def ours(self) -> tuple[list, Callable]:
+        """The networks and a training step in minigrad."""
+        *networks, step = minigrad_side(self.size, self.channels, self.features)
+        return networks, step
+
+    def torchs(self, **options: bool) -> tuple[list, Callable]:
+        """The same in PyTorch."""
+        *networks, step = torch_side(self.size, self.channels, self.features, **options)
+        return networks, step
+
+    def numbers(self) -> tuple[np.ndarray, np.ndarray]:
+        """A batch of images and of noise."""
+        return numbers(self.size, self.channels, self.batch)
+
+
+class CycleGANWork(NamedTuple):
+    """A CycleGAN: pixels of its images, features of G and of D, residual blocks, batch."""
+
+    size: int
+    features_G: int
+    features_D: int
+    blocks: int
+    batch: int
+
+    def ours(self) -> tuple[list, Callable]:
+        """The networks and a training step in minigrad."""
+        return minigrad_cyclegan(self)
+
+    def torchs(self, **options: bool) -> tuple[list, Callable]:
+        """The same in PyTorch."""
+        return torch_cyclegan(self, **options)
+
+    def numbers(self) -> tuple[np.ndarray, np.ndarray]:
+        """A batch of each collection."""
+        g, shape = np.random.default_rng(0), (self.batch, 3, self.size, self.size)
+        a, b = (g.random(shape, dtype="float32") * 2 - 1 for _ in range(2))
+        return a, b
+
+
+WORKLOADS = {
+    "DCGAN-64/64": DCGANWork(64, 3, 64, 64),
+    "DCGAN-28/64": DCGANWork(28, 1, 64, 64),
+    "DCGAN-28/32": DCGANWork(28, 1, 32, 64),
+    "CycleGAN-64": CycleGANWork(64, 64, 64, 6, 4),
+    "CycleGAN-64/1": CycleGANWork(64, 64, 64, 6, 1),  # the paper's batch of one
+    "CycleGAN-32": CycleGANWork(32, 16, 32, 3, 4),  # as CycleGAN.laptop
 }
 LATENT = 100
 
@@ -131,6 +186,108 @@ def torch_side(size: int, channels: int, features: int, channels_last: bool = Fa
         return d_loss.item(), g_loss.item()
 
     return G, D, step
+
+
+def minigrad_cyclegan(work: CycleGANWork) -> tuple[list, Callable]:
+    """The four networks and a training step of ``gans.cyclegan``, without the pool of images."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from gans.cyclegan import CycleGAN
+    from minigrad import Tensor
+
+    model = CycleGAN((3, work.size, work.size), features_G=work.features_G,
+                     features_D=work.features_D, blocks=work.blocks, batch_size=work.batch,
+                     pool_size=0)
+
+    def step(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+        pair = Tensor(a, requires_grad=False), Tensor(b, requires_grad=False)
+        report = model.train_step(iter([pair]))
+        g_loss = (model.gan_weight * report["g_loss"] + model.cycle_weight * report["cycle"]
+                  + model.identity_weight * report["identity"])
+        return report["d_loss"].item(), g_loss.item()
+
+    return [model.G_ab, model.G_ba, model.loss_a.D, model.loss_b.D], step
+
+
+def torch_cyclegan(work: CycleGANWork, channels_last: bool = False, freeze: bool = True
+                   ) -> tuple[list, Callable]:
+    """The same in PyTorch."""
+    import torch
+    from torch import nn
+
+    class Residual(nn.Module):
+        def __init__(self, c: int) -> None:
+            super().__init__()
+            self.fn = nn.Sequential(
+                nn.ReflectionPad2d(1), nn.Conv2d(c, c, 3, bias=False), nn.InstanceNorm2d(c),
+                nn.ReLU(True),
+                nn.ReflectionPad2d(1), nn.Conv2d(c, c, 3, bias=False), nn.InstanceNorm2d(c))
+
+        def forward(self, x: Any) -> Any:
+            return x + self.fn(x)
+
+    def normalised(layer: Any, c: int, activation: Any) -> list:
+        return [layer, nn.InstanceNorm2d(c), activation]
+
+    def generator() -> Any:
+        f = work.features_G
+        return nn.Sequential(
+            nn.ReflectionPad2d(3),
+            *normalised(nn.Conv2d(3, f, 7, bias=False), f, nn.ReLU(True)),
+            *[layer for c in (f, 2 * f) for layer in normalised(
+                nn.Conv2d(c, 2 * c, 3, 2, 1, bias=False), 2 * c, nn.ReLU(True))],
+            *[Residual(4 * f) for _ in range(work.blocks)],
+            *[layer for c in (2 * f, f) for layer in normalised(
+                nn.ConvTranspose2d(2 * c, c, 4, 2, 1, bias=False), c, nn.ReLU(True))],
+            nn.ReflectionPad2d(3), nn.Conv2d(f, 3, 7), nn.Tanh())
+
+    def discriminator() -> Any:
+        f, halvings = work.features_D, 3 if work.size >= 64 else 2
+        layers = [nn.Conv2d(3, f, 4, 2, 1), nn.LeakyReLU(0.2, True)]
+        for i in range(halvings):
+            layers += normalised(nn.Conv2d(f, 2 * f, 4, 2 if i < halvings - 1 else 1, 1,
+                                           bias=False), 2 * f, nn.LeakyReLU(0.2, True))
+            f *= 2
+        return nn.Sequential(*layers, nn.Conv2d(f, 1, 4, 1, 1))
+
+    networks = [generator(), generator(), discriminator(), discriminator()]
+    if channels_last:
+        networks = [net.to(memory_format=torch.channels_last) for net in networks]
+    G_ab, G_ba, D_a, D_b = networks
+    opt_G = torch.optim.Adam([*G_ab.parameters(), *G_ba.parameters()], 2e-4, (0.5, 0.999))
+    opt_Ds = {D: torch.optim.Adam(D.parameters(), 2e-4, (0.5, 0.999)) for D in (D_a, D_b)}
+    distance = nn.functional.l1_loss
+
+    def squares(logits: Any, target: float) -> Any:
+        return 0.5 * ((logits - target) ** 2).mean()
+
+    def d_step(D: Any, real: Any, fake: Any) -> float:
+        opt_Ds[D].zero_grad()
+        loss = squares(D(real), 1.0) + squares(D(fake.detach()), 0.0)
+        loss.backward()
+        opt_Ds[D].step()
+        return loss.item()
+
+    def step(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+        a, b = torch.from_numpy(a), torch.from_numpy(b)
+        if channels_last:
+            a, b = (x.contiguous(memory_format=torch.channels_last) for x in (a, b))
+        fake_b, same_b = G_ab(torch.cat([a, b])).split(len(a))
+        fake_a, same_a = G_ba(torch.cat([b, a])).split(len(a))
+        d_loss = d_step(D_a, a, fake_a) + d_step(D_b, b, fake_b)
+        for D in (D_a, D_b):
+            D.requires_grad_(not freeze)
+        opt_G.zero_grad()
+        gan = squares(D_a(fake_a), 1.0) + squares(D_b(fake_b), 1.0)
+        cycle = distance(G_ba(fake_b), a) + distance(G_ab(fake_a), b)
+        identity = distance(same_a, a) + distance(same_b, b)
+        g_loss = 2 * gan + 10 * cycle + 5 * identity
+        g_loss.backward()
+        opt_G.step()
+        for D in (D_a, D_b):
+            D.requires_grad_(True)
+        return d_loss, g_loss.item()
+
+    return networks, step
 
 
 def lecture_sides() -> dict[str, Callable]:
@@ -243,7 +400,7 @@ def steps(threads: int, repeats: int, names: list[str]) -> None:
 
     set_threads(threads)
     print(f"{threads} thread(s), {repeats} repeats; median (smallest-largest) of paired ratios")
-    print(f"{'':12s} {'minigrad':>9s} {'torch':>9s}   ratio to torch     to channels_last   "
+    print(f"{'':13s} {'minigrad':>9s} {'torch':>9s}   ratio to torch     to channels_last   "
           "to torch, D not frozen")
     for name in names:
         if name == "lecture":
@@ -253,31 +410,32 @@ def steps(threads: int, repeats: int, names: list[str]) -> None:
             for _ in range(20):
                 alternate(sides, batch, 1)
             seconds = alternate(sides, batch, 40 * repeats)
-            print(f"{name:12s} {milliseconds(seconds['minigrad'])} "
+            print(f"{name:13s} {milliseconds(seconds['minigrad'])} "
                   f"{milliseconds(seconds['torch'])}   {ratio(seconds, 'minigrad', 'torch')}")
             continue
-        size, channels, features, batch = WORKLOADS[name]
+        work = WORKLOADS[name]
         minigrad.manual_seed(0)
         torch.manual_seed(0)
-        G, D, ours = minigrad_side(size, channels, features)
+        networks, ours = work.ours()
         sides = {"minigrad": ours}
         for key, options in (("torch", {}), ("last", {"channels_last": True}),
                              ("free", {"freeze": False})):
-            tG, tD, sides[key] = torch_side(size, channels, features, **options)
-            copy_weights(G, tG)
-            copy_weights(D, tD)
-        x, z = numbers(size, channels, batch)
+            twins, sides[key] = work.torchs(**options)
+            for mine, theirs in zip(networks, twins, strict=True):
+                copy_weights(mine, theirs)
+        x, z = work.numbers()
         losses = {key: run(x, z) for key, run in sides.items()}
         alternate(sides, (x, z), 1)
         seconds = alternate(sides, (x, z), repeats)
-        print(f"{name:12s} {milliseconds(seconds['minigrad'])} {milliseconds(seconds['torch'])}   "
+        print(f"{name:13s} {milliseconds(seconds['minigrad'])} {milliseconds(seconds['torch'])}   "
               f"{ratio(seconds, 'minigrad', 'torch')}  {ratio(seconds, 'minigrad', 'last')}  "
               f"{ratio(seconds, 'minigrad', 'free')}")
-        print(f"{'':12s} first step: " + ", ".join(
+        print(f"{'':13s} first step: " + ", ".join(
             f"{key} {a:.5f} {b:.5f}" for key, (a, b) in losses.items() if key != "free"))
 
 
-LAYERS = {  # channels and side of the image, channels of the result, kernel, stride, padding
+# Channels and side of the image, channels of the result, kernel, stride, padding.
+LAYERS = {
     "images - 64, 4x4/2, 64": (3, 64, 64, 4, 2, 1),
     "64 - 128, 4x4/2, 32": (64, 32, 128, 4, 2, 1),
     "128 - 256, 4x4/2, 16": (128, 16, 256, 4, 2, 1),
@@ -287,9 +445,19 @@ LAYERS = {  # channels and side of the image, channels of the result, kernel, st
     "64 - 64, 3x3, 32": (64, 32, 64, 3, 1, 1),
     "256 - 256, 3x3, 16": (256, 16, 256, 3, 1, 1),
 }
+CYCLEGAN_LAYERS = {  # reflected borders are there already
+    "images - 64, 7x7, 70": (3, 70, 64, 7, 1, 0),
+    "64 - 128, 3x3/2, 64": (64, 64, 128, 3, 2, 1),
+    "128 - 256, 3x3/2, 32": (128, 32, 256, 3, 2, 1),
+    "256 - 256, 3x3, 18": (256, 18, 256, 3, 1, 0),
+    "64 - 64, 3x3, 10": (64, 10, 64, 3, 1, 0),
+    "64 - images, 7x7, 70": (64, 70, 3, 7, 1, 0),
+    "256 - 512, 4x4, 8": (256, 8, 512, 4, 1, 1),
+    "512 - logits, 4x4, 7": (512, 7, 1, 4, 1, 1),
+}
 
 
-def layers(threads: int, repeats: int, batch: int) -> None:
+def layers(threads: int, repeats: int, batch: int, shapes: dict[str, tuple]) -> None:
     """Single convolutions, forward and both gradients."""
     import torch
 
@@ -302,7 +470,7 @@ def layers(threads: int, repeats: int, batch: int) -> None:
     print(f"{'':24s} {'way':15s} {'forward ms':>10s}  ratio to torch      to channels_last   "
           f"{'gradients ms':>12s}  ratio to torch      to channels_last")
     g = np.random.default_rng(0)
-    for name, (c, side, o, k, stride, padding) in LAYERS.items():
+    for name, (c, side, o, k, stride, padding) in shapes.items():
         xt = torch.from_numpy(g.standard_normal((batch, c, side, side), dtype="float32"))
         wt = torch.from_numpy(g.standard_normal((o, c, k, k), dtype="float32"))
         yt = torch.nn.functional.conv2d(xt, wt, stride=stride, padding=padding)
@@ -340,7 +508,7 @@ def layers(threads: int, repeats: int, batch: int) -> None:
 def memory(threads: int, names: list[str]) -> None:
     """Peak memory of a process that takes three steps, for each side."""
     print("peak RSS in MB of a process that takes three steps (and of one that imports only)")
-    print(f"{'':12s} {'minigrad':>16s} {'torch':>16s}   ratio")
+    print(f"{'':13s} {'minigrad':>16s} {'torch':>16s}   ratio")
     for name in names:
         if name not in WORKLOADS:
             continue
@@ -352,26 +520,24 @@ def memory(threads: int, names: list[str]) -> None:
                 text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 peaks[side, count] = float(text)
         cells = [f"{peaks[side, 3]:8.0f} ({peaks[side, 0]:4.0f})" for side in ("minigrad", "torch")]
-        print(f"{name:12s} {cells[0]:>16s} {cells[1]:>16s}   "
+        print(f"{name:13s} {cells[0]:>16s} {cells[1]:>16s}   "
               f"{peaks['minigrad', 3] / peaks['torch', 3]:.2f}")
 
 
 def peak(name: str, side: str, threads: int, count: int) -> None:
     """Take some steps and print this process's peak memory in MB."""
-    size, channels, features, batch = WORKLOADS[name]
+    work = WORKLOADS[name]
     if side == "minigrad":
         import minigrad
 
         minigrad.set_threads(threads, blas=1)
-        make = minigrad_side
     else:
         import torch
 
         torch.set_num_threads(threads)
-        make = torch_side
     if count:
-        step = make(size, channels, features)[2]
-        x, z = numbers(size, channels, batch)
+        step = (work.ours if side == "minigrad" else work.torchs)()[1]
+        x, z = work.numbers()
         for _ in range(count):
             step(x, z)
     unit = 1 if sys.platform == "darwin" else 1024  # bytes, or kilobytes
@@ -392,7 +558,7 @@ def without(module: Any, name: str, value: Any) -> Iterator[None]:
 def switches(threads: int, repeats: int, names: list[str]) -> None:
     """A step with one trick turned off, over a step as it is."""
     import minigrad
-    from minigrad.kernels import conv, direct, fast, norm, parallel, planar, reference
+    from minigrad.kernels import conv, direct, fast, mirrored, norm, parallel, planar, reference
     from minigrad.kernels import winograd_k4s2 as k4s2
     from minigrad.nn import layers as nn_layers
 
@@ -406,6 +572,10 @@ def switches(threads: int, repeats: int, names: list[str]) -> None:
         "fused batch norm": [(fast, "batch_norm", reference.batch_norm),
                              (fast, "batch_norm_gradient", reference.batch_norm_gradient)],
         "chunks in batch norm": [(norm, "ELEMENTS", 1 << 40)],
+        "fused instance norm": [(fast, "instance_norm", reference.instance_norm),
+                                (fast, "instance_norm_gradient",
+                                 reference.instance_norm_gradient)],
+        "mirrored images": [(mirrored, "fits", lambda g: False)],
         "norm and activation joined": [(nn_layers, "_JOINED", ())],
         "blocks in leaky ReLU": [(fast, "leaky_relu", reference.leaky_relu),
                                  (fast, "leaky_relu_gradient", reference.leaky_relu_gradient)],
@@ -417,9 +587,8 @@ def switches(threads: int, repeats: int, names: list[str]) -> None:
     for name in names:
         if name not in WORKLOADS:
             continue
-        size, channels, features, batch = WORKLOADS[name]
-        step = minigrad_side(size, channels, features)[2]
-        x, z = numbers(size, channels, batch)
+        step = WORKLOADS[name].ours()[1]
+        x, z = WORKLOADS[name].numbers()
         for what, changes in off.items():
 
             def changed(x: np.ndarray, z: np.ndarray, changes: list = changes,
@@ -432,7 +601,7 @@ def switches(threads: int, repeats: int, names: list[str]) -> None:
             sides = {"with": step, "without": changed}
             alternate(sides, (x, z), 1)
             seconds = alternate(sides, (x, z), repeats)
-            print(f"{name:12s} {what:30s} {ratio(seconds, 'without', 'with')}")
+            print(f"{name:13s} {what:30s} {ratio(seconds, 'without', 'with')}")
 
 
 def main() -> None:
@@ -440,14 +609,16 @@ def main() -> None:
     parser.add_argument("what", choices=("steps", "layers", "memory", "switches", "peak"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--batch", type=int, default=64, help="of layers")
+    parser.add_argument("--batch", type=int, default=64, help="of DCGAN's layers")
     parser.add_argument("--only", nargs="*", default=[*WORKLOADS, "lecture"])
     parser.add_argument("--side", choices=("minigrad", "torch"), help="of peak")
     options = parser.parse_args()
     if options.what == "steps":
         steps(options.threads, options.repeats, options.only)
     elif options.what == "layers":
-        layers(options.threads, options.repeats, options.batch)
+        layers(options.threads, options.repeats, options.batch, LAYERS)
+        layers(options.threads, options.repeats, 2 * WORKLOADS["CycleGAN-64"].batch,
+               CYCLEGAN_LAYERS)
     elif options.what == "memory":
         memory(options.threads, options.only)
     elif options.what == "switches":

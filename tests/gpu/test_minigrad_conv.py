@@ -258,6 +258,64 @@ def test_a_channel_of_equal_values(cp):
     np.testing.assert_allclose(mean.get(), 0.1, rtol=1e-6)
 
 
+IMAGES = [(3, 2, 5), (2, 3, 4, 5), (1, 4, 3, 3), (5, 1, 2, 3), (4, 2, 16, 17)]
+
+
+def instance_normalised(k: ModuleType, x, out_grad, slope, eps=1e-5) -> list:
+    y, mean, var = k.instance_norm(x, eps, slope)
+    return [y, mean, var, k.instance_norm_gradient(x, y, mean, var, out_grad, eps, slope)]
+
+
+def check_instance_norm(cp, k: ModuleType, shape, slope, dtype="float32", layout="plain", mean=0.5,
+                        eps=1e-5) -> None:
+    x, _, _, out_grad = batch(shape, dtype, mean)
+    want = instance_normalised(reference, *(a.astype("float64") for a in (x, out_grad)), slope, eps)
+    got = instance_normalised(k, *(lay_out(cp, a, layout) for a in (x, out_grad)), slope, eps)
+    for name, a, b in zip(("y", "mean", "var", "grad_x"), got, want, strict=True):
+        close(cp, a, b, dtype, name)
+
+
+@pytest.mark.parametrize("dtype", BOUNDS)
+@pytest.mark.parametrize("k", [fast, reference], ids=lambda k: k.__name__.rpartition(".")[2])
+@pytest.mark.parametrize("slope", [None, 0, 0.2, 1.0])
+@pytest.mark.parametrize("shape", IMAGES, ids=str)
+def test_instance_norm(cp, shape, slope, k, dtype):
+    check_instance_norm(cp, k, shape, slope, dtype)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_instance_norm_of_what_lies_otherwise(cp, layout):
+    check_instance_norm(cp, fast, (2, 3, 4, 5), 0.2, layout=layout)
+
+
+def check_reflection(cp, k: ModuleType, shape, widths, dtype="float32", layout="plain") -> None:
+    g = np.random.default_rng(0)
+    x = g.standard_normal(shape).astype(dtype)
+    padded = k.reflection_pad(lay_out(cp, x, layout), widths)
+    np.testing.assert_array_equal(padded.get(), np.pad(x, widths, mode="reflect"))
+    up = g.standard_normal(padded.shape).astype(dtype)
+    close(cp, k.reflection_fold(lay_out(cp, up, layout), widths),
+          reference.reflection_fold(up.astype("float64"), widths), dtype)
+    assert padded.dtype == dtype
+
+
+SIDES = [((0, 0), (0, 0), (1, 1), (1, 1)), ((0, 0), (0, 0), (3, 0), (2, 4)),
+         ((0, 0), (0, 0), (0, 0), (0, 0)), ((1, 0), (0, 2), (1, 2), (3, 0))]
+
+
+@pytest.mark.parametrize("k", [fast, reference], ids=lambda k: k.__name__.rpartition(".")[2])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("widths", SIDES, ids=str)
+def test_reflection(cp, widths, layout, k):
+    check_reflection(cp, k, (2, 3, 4, 5), widths, layout=layout)
+
+
+@pytest.mark.parametrize("shape, widths", [((5,), [(2, 4)]), ((3, 4), [(2, 1), (0, 3)]),
+                                           ((1, 1, 1, 1), SIDES[2])], ids=str)
+def test_reflection_of_other_shapes(cp, shape, widths):
+    check_reflection(cp, fast, shape, widths, "float64")
+
+
 # --------------------------------------------------------------------- fused kernels == generic
 
 
@@ -374,6 +432,8 @@ def everything(cp) -> list[np.ndarray]:
              for _, a in run(fast, PROBLEMS[name], *PROBLEMS[name].operands(cp))]
     found += normalised(fast, *map(cp.asarray, batch((4, 3, 11, 5), "float32")), 0.2)
     x, _, _, g = map(cp.asarray, batch((4, 3, 11, 5), "float32"))
+    found += instance_normalised(fast, x, g, 0.2)
+    found += [fast.reflection_pad(x, SIDES[0]), fast.reflection_fold(x, SIDES[0])]
     found += [fast.leaky_relu(x, 0.2), fast.leaky_relu_gradient(g, x, 0.2),
               fast.bce_with_logits(x, g), fast.bce_with_logits_gradient(x, g, g.sum())]
     flat = [a.reshape(-1).copy() for a in (x, g, g, abs(x))]
@@ -402,6 +462,8 @@ LAUNCHES = {  # kernels and products of each function
     "conv2d": (1, 1), "conv2d_input_gradient": (1, 1), "conv2d_weight_gradient": (1, 1),
     "conv2d_gradient": (2, 2), "conv_transpose2d_gradient": (1, 2), "batch_norm": (3, 0),
     "batch_norm_gradient": (3, 0), "leaky_relu": (1, 0), "leaky_relu_gradient": (1, 0),
+    "instance_norm": (3, 0), "instance_norm_gradient": (3, 0), "reflection_pad": (1, 0),
+    "reflection_fold": (1, 0), "instance_norm, again": (1, 0),
     "bce_with_logits": (2, 0), "bce_with_logits_gradient": (1, 0), "adam": (1, 0), "ema": (1, 0),
 }
 
@@ -416,6 +478,7 @@ def test_launches(cp, trace, name):
     values = [lay_out(cp, a, "channels last") if a.ndim > 1 else cp.asarray(a)
               for a in batch((2, 3, 4, 5), "float32")]
     y, mean, var, *_ = normalised(fast, *values, 0.2)
+    of_images = fast.instance_norm(values[0], 1e-5, 0.2)
     flat = [cp.ones(9, dtype="float32") for _ in range(4)]
     arguments = {
         "conv2d": (x, w, *geometry),
@@ -425,6 +488,11 @@ def test_launches(cp, trace, name):
         "conv_transpose2d_gradient": (g, w, x, *geometry, (True, True)),
         "batch_norm": (*values[:3], 1e-5, 0.2),
         "batch_norm_gradient": (values[0], y, values[1], mean, var, values[3], 1e-5, 0.2),
+        "instance_norm": (values[0], 1e-5, 0.2),
+        "instance_norm, again": (values[0], 1e-5, 0.2, of_images[1:]),
+        "instance_norm_gradient": (values[0], *of_images, values[3], 1e-5, 0.2),
+        "reflection_pad": (values[0], SIDES[0]),
+        "reflection_fold": (values[0], SIDES[0]),
         "leaky_relu": (x, 0.2),
         "leaky_relu_gradient": (x, x, 0.2),
         "bce_with_logits": (flat[0], flat[1]),
@@ -432,7 +500,7 @@ def test_launches(cp, trace, name):
         "adam": (*flat, 1, 0.1, 0.5, 0.999, 1e-8, 0.0),
         "ema": (flat[0], flat[1], 0.9),
     }[name]
-    kernel = getattr(fast, name)
+    kernel = getattr(fast, name.partition(",")[0])
     kernel(*arguments)
     with trace() as t:
         kernel(*arguments)
@@ -451,6 +519,17 @@ FAULTS = {
     "windows before the first": ("_FOLD", "&& q <= column", ""),
     "a part forgotten": ("_MEAN_AND_VAR", "part = 0", "part = 1"),
     "the sum for the mean": ("_MEAN_AND_VAR", "total * total", "total"),
+    "the first image alone": ("_MOMENTS", "i / step * size", "0"),
+    "the partial sums of the first image": ("_MEAN_AND_VAR", "image * parts + part", "part"),
+    "measured from another image": ("_MEAN_AND_VAR", "x[image * size + channel]", "x[channel]"),
+    "the pulls of the first image": ("_PULLS", "i / step * size", "0"),
+    "the mean of the first image": ("_PULLS", "mean[i / step * c + i % c]", "mean[i % c]"),
+    "the products of the first image": ("_GRAD_GAMMA_AND_BETA", "image * parts + part", "part"),
+    "a border repeated": ("_REFLECT", "h - 1 - abs(h - 1 - row)", "min(row, h - 1)"),
+    "no border above": ("_REFLECT", "- top", ""),
+    "the border above lost": ("_REFLECTED", "row ? top - row : -1", "-1"),
+    "the border on the right lost": ("_REFLECTED", "left + 2 * (w - 1) - column", "wide"),
+    "the edge counted twice": ("_REFLECTED", "column ? left - column", "true ? left - column"),
     "eps outside of the root": ("_NORMALISE", "sqrt(var + eps)", "(sqrt(var) + eps)"),
     "the slope forgotten": ("_NORMALISE", "value * slope", "value"),
     "the slope undone nowhere": ("_PULLS", "y[at] > 0", "true"),
@@ -486,6 +565,9 @@ def test_a_fault_in_a_fused_kernel_is_noticed(cp, monkeypatch, fault):
             for a, b in zip(normalised(fast, *map(cp.asarray, arrays), 0.2, eps), want,
                             strict=True):
                 close(cp, a, b)
+        check_instance_norm(cp, fast, (4, 3, 5, 7), 0.2)
+        for widths in SIDES[:2]:
+            check_reflection(cp, fast, (2, 3, 4, 5), widths)
         test_fused_leaky_relu_equals_the_generic.hypothesis.inner_test(
             cp, (2, 3), ("plain", "plain"), "float32", 0.2, 0)
         test_fused_updates_equal_the_generic(cp, 0.1, "float32")
@@ -511,6 +593,15 @@ OPS = {
     "batch_norm and leaky ReLU": (lambda x, g, b: ops.batch_norm(x, g, b, slope=0.2),
                                   [(3, 4, 3, 5), (4,), (4,)]),
     "batch_norm of rows": (lambda x, g, b: ops.batch_norm(x, g, b, slope=0), [(9, 4), (4,), (4,)]),
+    "instance_norm": (lambda x: ops.instance_norm(x), [(2, 3, 4, 5)]),
+    "instance_norm and leaky ReLU": (lambda x: ops.instance_norm(x, slope=0.2), [(2, 3, 4, 5)]),
+    "instance_norm of rows": (lambda x: ops.instance_norm(x, slope=0), [(2, 3, 9)]),
+    "reflection_pad": (lambda x: ops.reflection_pad(x, SIDES[1]), [(2, 3, 4, 5)]),
+    "conv2d of mirror images": (lambda x, w: ops.conv2d(x, w, (2, 1), (1, 2), 0.2, reflect=True),
+                                [(2, 3, 6, 5), (4, 3, 3, 2)]),
+    "conv2d of normalised images": (
+        lambda x, w: ops.conv2d(x, w, 1, 1, reflect=True, before=ops.InstanceNorm(slope=0.2)),
+        [(2, 3, 6, 5), (4, 3, 3, 3)]),
     "leaky_relu": (lambda x: ops.leaky_relu(x, 0.2), [(2, 3, 4, 5)]),
     "avg_pool, windows overlap": (lambda x: ops.avg_pool(x, 3, 2), [(2, 3, 7, 6)]),
     "max_pool, windows overlap": (lambda x: ops.max_pool(x, 3, 2), [(2, 3, 7, 6)]),
