@@ -123,9 +123,9 @@ class SkipGenerator(Module):
     "CoordConv"); the last layers see, next to what the inner ones made, what these were given (as
     in a U-Net) and the image itself, with its brightness, which instance norm takes away.
 
-    ``begin_as_identity`` makes it begin at tanh(2 x), nearly the image. A generator that begins
-    anywhere may settle on red for green there and green for red on the way back: that looks like
-    emoji, too, and comes back perfectly. One of two seeds did so.
+    ``begin_with_image`` makes it begin at tanh(2 x), under the noise of its other weights. A
+    generator that begins anywhere may settle on red for green there and green for red on the way
+    back: that looks like emoji, too, and comes back as well. One of two seeds did so.
     """
 
     def __init__(self, channels: int, features: int, blocks: int) -> None:
@@ -134,7 +134,7 @@ class SkipGenerator(Module):
         self.inner = Sequential(*inner_layers(features, blocks))
         self.last = Sequential(*last_layers(2 * features + channels + 2, channels))
 
-    def begin_as_identity(self) -> SkipGenerator:
+    def begin_with_image(self) -> SkipGenerator:
         """Let the middle of the last kernel pass the image on; returns the module."""
         weight = self.last[1].weight
         values = weight.cached_data.copy()
@@ -244,7 +244,7 @@ class CycleGAN:
             return point_network(*self.data_shape, self.features_G, *self.data_shape)
         sizes = self.data_shape[0], self.features_G, self.blocks
         if self.skip:
-            return dcgan_init(SkipGenerator(*sizes)).begin_as_identity()
+            return dcgan_init(SkipGenerator(*sizes)).begin_with_image()
         return dcgan_init(image_generator(*sizes))
 
     def _gan_loss(self) -> GANLoss:

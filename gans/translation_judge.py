@@ -348,7 +348,7 @@ class TranslationJudge(ModelJudge):
             scores += [Score(f"psnr_{way}", "  peak signal to noise, dB",
                              psnr(fake_part, real_part)),
                        Score(f"sharpness_{way}", "  sharpness", metrics.sharpness(
-                           to_uint8(np.clip(fake, -1, 1)), to_uint8(real)), 1.0)]
+                           to_uint8(np.clip(fake_part, -1, 1)), to_uint8(real_part)), 1.0)]
         found, raw = (100 * retrieval(a, real) for a in (fake, x))
         scores.append(Score(f"retrieval_{way}", "  true partner is the nearest, %", found,
                             note=f"of untranslated items {raw:.0f}"))

@@ -14,7 +14,8 @@ import pytest
 
 import minigrad as ndl
 from gans import metrics
-from gans.cyclegan import CycleGAN, image_generator, residual_block
+from gans.cyclegan import CycleGAN, SkipGenerator, image_generator, places, residual_block
+from gans.dcgan import dcgan_init
 from gans.models import laptop_settings, paper_settings, settings_from_json, settings_to_json
 from gans.objectives import OBJECTIVES, LeastSquares, Objective
 from gans.replay import ReplayPool
@@ -22,7 +23,7 @@ from gans.trainer import load_state, named_state, state_arrays
 from gans.translation import _cloud, open_collections, rotated
 from gans.translation_data import TranslationData
 from gans.translator import Direction, translated
-from minigrad import Tensor, grad, no_grad, ops
+from minigrad import Tensor, grad, manual_seed, no_grad, ops
 from minigrad.data import Stream
 from minigrad.errors import ShapeError
 from minigrad.nn import (
@@ -560,3 +561,27 @@ def test_a_turned_cloud_is_turned_back():
         assert 0.42 < told < 0.58
         assert mmd(start, target[way]) > 5 * floor  # doing nothing is told at once
         assert abs(there - end).mean() < 0.25 < abs(start - end).mean()
+
+
+def test_a_generator_with_a_skip_begins_with_the_colours_of_the_image():
+    manual_seed(0)
+    x = Tensor(np.random.default_rng(0).uniform(-1, 1, (2, 3, 16, 16)).astype(np.float32))
+    model = CycleGAN((3, 16, 16), features_G=8, features_D=8, blocks=1, skip=True)
+
+    def same_channels(made: np.ndarray) -> np.ndarray:
+        """The correlation of each channel with each of the image's."""
+        channels = [a.transpose(1, 0, 2, 3).reshape(3, -1) for a in (made, x.numpy())]
+        return np.corrcoef(*channels)[:3, 3:]
+
+    for direction in Direction:
+        found = same_channels(model.translate(x, direction).numpy())
+        assert np.diag(found).min() > 0.8 > 0.2 > np.abs(found - np.diag(np.diag(found))).max()
+    plain = dcgan_init(SkipGenerator(3, 8, 1))
+    assert np.abs(same_channels(plain(x).numpy())).max() < 0.4
+
+
+def test_places_are_rows_and_columns_from_minus_one_to_one():
+    found = places(Tensor(np.zeros((2, 3, 4, 8), np.float32))).numpy()
+    assert found.shape == (2, 2, 4, 8)
+    assert np.allclose(found[1, 0, :, 3], np.linspace(-1, 1, 4))
+    assert np.allclose(found[0, 1, 2], np.linspace(-1, 1, 8))

@@ -485,7 +485,7 @@ def link(name, to):
 
 
 @pytest.mark.parametrize("bad", [
-    ("../evil.png", b"x"), ("/tmp/evil.png", b"x"), ("tiny/../../evil.png", b"x"),
+    ("../evil.png", b"x"), ("/evil.png", b"x"), ("tiny/../../evil.png", b"x"),
     ("tiny/..\\evil.png", b"x"), ("other/evil.png", b"x"), ("C:/evil.png", b"x"),
     link("tiny/trainA/link.png", "/etc/passwd"), link("tiny/out", ".."), ("..", b"x")])
 def test_members_that_would_lie_elsewhere(archive, tmp_path, bad):

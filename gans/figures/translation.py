@@ -175,9 +175,9 @@ def train(data: TranslationData, steps: int, seed: int = 0, **settings: float) -
 
 
 def train_points(data: TranslationData, steps: int, seed: int = 0, **settings: float) -> CycleGAN:
-    """The same for points: the paper's weights and pool, small networks, batches of 128."""
-    return _trained(lambda: CycleGAN(data.shape, batch_size=128, lr=1e-3, flip=False, **settings),
-                    data, steps, seed)
+    """The same for points: the paper's weights, a pool of 500 points, batches of 128."""
+    return _trained(lambda: CycleGAN(data.shape, batch_size=128, lr=1e-3, pool_size=500,
+                                     flip=False, **settings), data, steps, seed)
 
 
 def _trained(make: Callable[[], CycleGAN], data: TranslationData, steps: int, seed: int
@@ -483,7 +483,7 @@ ARMS: dict[str, dict[str, float]] = {
 def plane_translations(models: Mapping[str, Sequence[CycleGAN]] | None = None) -> Drawing:
     """What trained networks make of the square: rows of losses, columns of seeds."""
     if models is None:
-        models = {name: [train_on_square(cut(600, 30), seed, **settings) for seed in (0, 1)]
+        models = {name: [train_on_square(cut(300, 30), seed, **settings) for seed in (0, 1)]
                   for name, settings in ARMS.items()}
     data, corner = square_task()
     runs = len(next(iter(models.values())))
