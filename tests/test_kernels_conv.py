@@ -339,8 +339,8 @@ def test_the_layers_of_networks(p):
     ((4, 64, 8, 8, 3, 3, 3, 1, 1, 3, 3), conv.Way.DIRECT),  # results that see zeros alone
     ((64, 512, 4, 4, 1, 4, 4, 1, 1, 0, 0), conv.Way.DIRECT),  # images are rows already
     ((8, 256, 18, 18, 256, 3, 3, 1, 1, 0, 0), conv.Way.WINOGRAD_K3),
-    ((2, 256, 18, 18, 256, 3, 3, 1, 1, 0, 0), conv.Way.WINOGRAD_K3),
-    ((1, 256, 18, 18, 256, 3, 3, 1, 1, 0, 0), conv.Way.DIRECT),  # the weight is the larger work
+    ((4, 256, 18, 18, 256, 3, 3, 1, 1, 0, 0), conv.Way.WINOGRAD_K3),
+    ((2, 256, 18, 18, 256, 3, 3, 1, 1, 0, 0), conv.Way.DIRECT),  # the weight is the larger work
     ((64, 64, 32, 32, 128, 4, 4, 2, 2, 1, 1), conv.Way.WINOGRAD_K4S2)])
 def test_the_way_of_the_layers_of_networks(sizes, way):
     assert conv.choose(conv.Geometry(*sizes)) is way

@@ -62,7 +62,7 @@ class Way(Enum):
     WINOGRAD_K3 = "winograd 3x3"
 
 
-# From how many channels, and from how many tiles (for 256 channels), each pays.
+# From how many channels, and from how many tiles (for 128 channels), each pays.
 _PAYS = {Way.WINOGRAD_WHOLE: (64, 64), Way.WINOGRAD_K4S2: (64, 64), Way.WINOGRAD_K3: (32, 32)}
 _PLAIN = {Way.DIRECT: direct, Way.PLANAR: planar, Way.MIRRORED: mirrored}
 _KEPT = (Way.WINOGRAD_WHOLE, Way.WINOGRAD_K4S2)  # whose transformed weights wait for backward
@@ -82,7 +82,7 @@ def choose(g: Geometry) -> Way:
     for way, maps in _MAPS.items():
         if maps.fits(g):
             least, enough = _PAYS[way]
-            if narrow >= least and g.n * maps.tiles(g) >= max(enough, wide * enough // 256):
+            if narrow >= least and g.n * maps.tiles(g) >= max(enough, wide * enough // 128):
                 return way
     return Way.DIRECT
 
