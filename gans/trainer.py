@@ -24,7 +24,9 @@ which each gets a stream of its own (without it, the training data); ``set_total
 once before the first step, for schedules; ``balance``, the value of ``d_loss`` at which the
 discriminator can tell nothing, which the curves then show. The command line also asks for
 ``measure(data)``: scores of the model itself, such as a reconstruction error, for its report, and
-for ``default_data``: what it learns when no data are named, if not digits.
+for ``default_data``: what it learns when no data are named, if not digits; and ``open_data``: what
+opens them, if not ``evaluation.open_data``. A model whose data bring a ``ModelJudge``, such as one
+that translates, needs no ``sample``.
 
 State is found by looking at attributes (``named_state``): networks, optimizers, averages, NumPy
 generators, and whatever has ``state_dict`` and ``load_state_dict``. Plain numbers and bare arrays

@@ -17,7 +17,7 @@ from minigrad.data import ArrayDataset, DataError
 from .evaluation import TrainingData
 from .translator import Direction, as_network
 
-__all__ = ["Jittered", "TranslationData"]
+__all__ = ["Jittered", "TranslationData", "moved"]
 
 
 class Jittered(ArrayDataset):
@@ -57,16 +57,16 @@ class Jittered(ArrayDataset):
             items = tuple(x[..., ::-1] for x in items)
         if self.shift:
             dy, dx = g.integers(-self.shift, self.shift + 1, size=2).tolist()
-            items = tuple(_moved(x, dy, dx) for x in items)
+            items = tuple(moved(x, dy, dx) for x in items)
         return items
 
 
-def _moved(x: np.ndarray, dy: int, dx: int) -> np.ndarray:
-    """(c, h, w) moved; the border is repeated."""
-    _, h, w = x.shape
+def moved(x: np.ndarray, dy: int, dx: int) -> np.ndarray:
+    """Images (..., h, w) moved down by dy and right by dx; the border is repeated."""
+    h, w = x.shape[-2:]
     rows = np.clip(np.arange(h) - dy, 0, h - 1)
     columns = np.clip(np.arange(w) - dx, 0, w - 1)
-    return x[:, rows[:, None], columns]
+    return x[..., rows[:, None], columns]
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,7 +40,7 @@ from minigrad.serialize import write_atomically
 from . import metrics, plots
 from .classifier import load_classifier
 from .evaluation import SPREAD_ROWS, Evaluation, ModelJudge, Score, spread
-from .translation_data import TranslationData
+from .translation_data import TranslationData, moved
 from .translator import Direction, Translator, as_network, translated
 
 __all__ = ["SmallClassifier", "TranslationJudge", "colour_correlation", "distance", "retrieval"]
@@ -126,7 +126,7 @@ class SmallClassifier:
                     noise = g.standard_normal((len(rows), *x.shape[1:]), dtype=np.float32)
                     images = x[rows] + NOISE * noise
                 else:
-                    images = _moved(x[rows], g.integers(-SHIFT, SHIFT + 1, size=2).tolist())
+                    images = moved(x[rows], *g.integers(-SHIFT, SHIFT + 1, size=2).tolist())
                 if flip:
                     mirrored = g.random(len(images)) < 0.5
                     images[mirrored] = images[mirrored][..., ::-1]
@@ -172,14 +172,6 @@ class SmallClassifier:
 
 def _constant(x: np.ndarray) -> Tensor:
     return Tensor(np.ascontiguousarray(x), requires_grad=False)
-
-
-def _moved(x: np.ndarray, by: list[int]) -> np.ndarray:
-    """Images (n, c, h, w) moved by (dy, dx); the border is repeated."""
-    dy, dx = by
-    h, w = x.shape[2:]
-    rows, columns = np.clip(np.arange(h) - dy, 0, h - 1), np.clip(np.arange(w) - dx, 0, w - 1)
-    return x[:, :, rows[:, None], columns]
 
 
 # ------------------------------------------------------------------------------------------ judge
