@@ -38,7 +38,10 @@ setup(
     ],
     python_requires=">=3.11",
     packages=find_packages(include=["minigrad", "minigrad.*", "gans", "gans.*"]),
-    package_data={"minigrad": ["data/files/*"], "gans": ["weights/*", "pretrained/*"]},
+    package_data={
+        "minigrad": ["data/files/*", "homework/*.toml"],
+        "gans": ["weights/*", "pretrained/*"],
+    },
     install_requires=[
         "numpy>=2.0",
         "threadpoolctl>=3.5",
@@ -72,6 +75,7 @@ setup(
         "console_scripts": [
             "minigrad = minigrad.__main__:main",
             "gans = gans.__main__:main",
+            "minigrad-hw = minigrad.homework.cli:main",
         ]
     },
     zip_safe=False,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import minigrad.autograd
 import minigrad.ops
+from minigrad.homework.spec import homeworks
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -68,6 +69,20 @@ def ops_table() -> str:
             formula = inspect.getdoc(op).splitlines()[0].replace("|", "\\|").replace("``", "`")
             rows.append(f"| {names} | `{op.__name__}` | {found.name} | {formula} |")
     return "\n".join(rows)
+
+
+def homework_tables() -> str:
+    """For every homework a table of its questions: points, blanks and what each needs."""
+    parts = []
+    for hw in homeworks():
+        parts += [f"### {hw.name}: {hw.title}", "",
+                  "| question | points | you write | after |", "|---|---|---|---|"]
+        for question in hw.questions:
+            blanks = ", ".join(f"`{blank.name}`" for blank in question.blanks)
+            parts.append(f"| {question.id} {question.title} | {question.points} | {blanks} | "
+                         f"{', '.join(question.needs)} |")
+        parts.append("")
+    return "\n".join(parts)
 
 
 def is_op(value: object, module: object) -> bool:
@@ -151,6 +166,7 @@ def setup(app):
     """Write the generated pages before Sphinx looks for its sources."""
     app.connect("autodoc-process-docstring", escape_markup, priority=400)  # before napoleon
     app.connect("autodoc-skip-member", skip_field_aliases)
-    write(DOCS / "_generated", {"ops_table.md": ops_table() + "\n"})
+    write(DOCS / "_generated", {"ops_table.md": ops_table() + "\n",
+                                "homeworks.md": homework_tables()})
     write(DOCS / "api", reference_pages())
     write(DOCS / "notebooks", notebook_pages())

@@ -34,7 +34,7 @@ from .errors import (
     ShapeError,
     VersionError,
 )
-from .gradcheck import gradcheck
+from .gradcheck import gradcheck, numeric_gradient, simple_gradcheck
 from .init import one_hot, ones, ones_like, rand, randn, zeros, zeros_like
 from .kernels import reference_kernels
 from .kernels.parallel import get_threads, set_threads
@@ -318,6 +318,7 @@ __all__ = [
     "negate",
     "nn",
     "no_grad",
+    "numeric_gradient",
     "one_hot",
     "ones",
     "ones_like",
@@ -338,6 +339,7 @@ __all__ = [
     "set_default_dtype",
     "set_threads",
     "sigmoid",
+    "simple_gradcheck",
     "softmax_loss",
     "softplus",
     "split",

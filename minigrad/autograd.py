@@ -641,7 +641,7 @@ def _as_array(values: Any, device: Device | None, dtype: Any) -> Array:
 
 
 def find_topo_sort(node_list: Sequence[Value]) -> list[Value]:
-    """The values from which ``node_list`` was made and itself, every value after its inputs.
+    """The values from which ``node_list`` was made and itself, each once, after all its inputs.
 
     Depth first, inputs in their order, without recursion: a chain of any length works.
     """
@@ -660,7 +660,13 @@ def find_topo_sort(node_list: Sequence[Value]) -> list[Value]:
 
 
 def _accumulate(order: list, grads: dict, keep: set, needed: set | None) -> None:
-    """Walk ``order`` backwards; add up in ``grads``, by id, the gradient of every value."""
+    """Walk ``order`` from its end; add up in ``grads``, by id, the gradient of every value.
+
+    ``grads`` begins with the gradients of the outputs and ends with those of the leaves, and of
+    the ids in ``keep``; of other values they may be dropped once they were passed on. ``needed``
+    holds the ids whose gradients are asked for, None if all are that carry one. A piece that is
+    None adds nothing; sums are new Tensors.
+    """
     for node in reversed(order):
         if node.op is None or id(node) not in grads:
             continue

@@ -7,6 +7,7 @@ of the inputs and of the upstream gradient, so the second order is the same chec
 
 Where the two disagree, the wrong numbers usually tell what was forgotten; ``likely_cause`` reads
 them. If the function is made of several ops, each is then checked alone, to name the one at fault.
+``simple_gradcheck`` is the heart of it, without all that comes after the comparison.
 
 Leaves out: sampling (every element is checked, so keep inputs small), third order (pass a function
 that calls ``grad`` itself), complex numbers, and points where a function has a kink: there the two
@@ -25,7 +26,7 @@ from .autograd import Op, Tensor, TensorTuple, Value, enable_grad, find_topo_sor
 from .backend import Device, default_device, device_of, is_array, to_numpy
 from .errors import DTypeError, GradientError, ShapeError
 
-__all__ = ["Cause", "gradcheck", "likely_cause"]
+__all__ = ["Cause", "gradcheck", "likely_cause", "numeric_gradient", "simple_gradcheck"]
 
 Function = Callable[..., Any]
 
@@ -132,6 +133,115 @@ def gradcheck(
             if culprit is None or keeps:
                 raise
             raise _in_composition(error, culprit) from None
+
+
+def numeric_gradient(
+    f: Callable[[list[numpy.ndarray]], Sequence[numpy.ndarray]],
+    arrays: Sequence[numpy.ndarray],
+    i: int,
+    cotangents: Sequence[numpy.ndarray],
+    eps: float = 1e-5,
+) -> numpy.ndarray:
+    """The gradient of sum(cotangent * f) with respect to ``arrays[i]``, from values of f alone.
+
+    Every element of the array is moved a step up and a step down, the others staying as they are:
+    central differences, whose error is of the order eps**2.
+
+    Parameters
+    ----------
+    f : callable
+        From a list of arrays, like ``arrays``, to a sequence of arrays: the outputs.
+    arrays : sequence of numpy.ndarray
+        Where to differentiate, in float64. They are copied, and not changed.
+    i : int
+        Which of them is moved.
+    cotangents : sequence of numpy.ndarray
+        One for each output, of its shape. The sum runs over all elements of all outputs.
+    eps : float
+        Step of the differences, times max(1, abs(element)).
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, of the shape of ``arrays[i]``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, c = np.array([1.0, 2.0, 3.0]), np.array([1.0, 10.0, 100.0])
+    >>> numeric_gradient(lambda arrays: [arrays[0] ** 2], [x], 0, [c]).round(6)
+    array([  2.,  40., 600.])
+    """
+    arrays = [a.copy() for a in arrays]
+    flat, result = arrays[i].reshape(-1), numpy.zeros(arrays[i].size)
+    for k in range(flat.size):
+        (low, middle, high), width = _neighbours(flat[k], eps)
+        flat[k] = high
+        above = f(arrays)
+        flat[k] = low
+        below = f(arrays)
+        flat[k] = middle
+        result[k] = sum(
+            float((c * (a - b)).sum())
+            for c, a, b in zip(cotangents, above, below, strict=True)) / width
+    return result.reshape(arrays[i].shape)
+
+
+def simple_gradcheck(
+    f: Function, *inputs: Any, eps: float = 1e-5, tol: float = 1e-5, seed: int = 0
+) -> None:
+    """Check the gradient of ``f`` at ``inputs``: what is essential in ``gradcheck``, and no more.
+
+    One random upstream gradient, standard normal, is drawn with ``seed``. With it the gradient of
+    every input is computed twice: by ``grad`` and by ``numeric_gradient``. The two must have one
+    shape, and agree in every element. Where ``grad`` gives None, as f does not depend on that
+    input, the gradient is 0.
+
+    Parameters
+    ----------
+    f : callable
+        From Tensors to one Tensor: an op or a function, the same values each time.
+    *inputs : array, number or (nested) list of numbers
+        Where to check. All are copied and become float64.
+    eps : float
+        Step of the differences, as in ``numeric_gradient``.
+    tol : float
+        Allowed difference, relative to the largest element of the numeric gradient, or to 1 if
+        that is smaller.
+    seed : int
+        Seed of the upstream gradient.
+
+    Raises
+    ------
+    GradientError
+        If a shape is wrong or an element differs; NaN differs from everything. The message names
+        the input. Other exceptions, of f or of the backward pass, are passed on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minigrad import ops
+    >>> rng = np.random.default_rng(0)
+    >>> simple_gradcheck(ops.matmul, rng.standard_normal((3, 4)), rng.standard_normal((4, 2)))
+    """
+    def tensors(values: Sequence[numpy.ndarray]) -> list[Tensor]:
+        return [Tensor(a, dtype=a.dtype) for a in values]
+
+    arrays = [numpy.array(x, dtype="float64") for x in inputs]
+    xs = tensors(arrays)
+    y = f(*xs)
+    up = numpy.random.default_rng(seed).standard_normal(y.shape)
+    for i, found in enumerate(grad(y, xs, Tensor(up, dtype=up.dtype))):
+        numeric = numeric_gradient(lambda values: [f(*tensors(values)).numpy()], arrays, i, [up],
+                                   eps)
+        analytic = numpy.zeros_like(numeric) if found is None else found.numpy()
+        what = f"{_name(f)}: gradient of input {i}: "
+        if analytic.shape != numeric.shape:
+            raise GradientError(f"{what}shape got {analytic.shape}, want {numeric.shape}")
+        near = tol * max(1.0, float(numpy.abs(numeric).max(initial=0.0)))
+        right = numpy.abs(analytic - numeric) <= near  # NaN is not
+        if not right.all():
+            raise GradientError(f"{what}{int((~right).sum())} of {right.size} elements are wrong")
 
 
 def likely_cause(
@@ -326,26 +436,9 @@ class _Check(NamedTuple):
     def numeric(
         self, i: int, cotangents: list[numpy.ndarray], arrays: list[numpy.ndarray] | None = None
     ) -> numpy.ndarray:
-        """Central differences of sum(cotangent * f), for every element of input ``i``."""
-        arrays = [a.copy() for a in (self.arrays if arrays is None else arrays)]
-        flat, result = arrays[i].reshape(-1), numpy.zeros(arrays[i].size)
-        for k in range(flat.size):
-            (low, middle, high), width = self.neighbours(flat[k])
-            flat[k] = high
-            above = self.values(arrays)
-            flat[k] = low
-            below = self.values(arrays)
-            flat[k] = middle
-            result[k] = sum(
-                float((c * (a - b)).sum())
-                for c, a, b in zip(cotangents, above, below, strict=True)) / width
-        return result.reshape(arrays[i].shape)
-
-    def neighbours(self, x: float) -> tuple[tuple[float, float, float], float]:
-        """A value with its two neighbours, and the width between these as computed."""
-        step = self.eps * max(1.0, abs(x))
-        low, high = x - step, x + step
-        return (low, x, high), high - low
+        """``numeric_gradient`` of input ``i``."""
+        arrays = self.arrays if arrays is None else arrays
+        return numeric_gradient(self.values, arrays, i, cotangents, self.eps)
 
     def compare(
         self,
@@ -419,7 +512,7 @@ class _Check(NamedTuple):
         ``scale`` is the size of a usual slope.
         """
         arrays = [a.copy() for a in self.arrays]
-        (low, middle, high), width = self.neighbours(float(arrays[i][index]))
+        (low, middle, high), width = _neighbours(float(arrays[i][index]), self.eps)
         quarter = width / 8
         heights = []
         for point in (low, middle - quarter, middle, middle + quarter, high):
@@ -596,6 +689,13 @@ def _device(x: Any) -> Device:
         return x.device
     on_device = is_array(x) and not isinstance(x, numpy.ndarray | numpy.generic)
     return device_of(x) if on_device else default_device()
+
+
+def _neighbours(x: float, eps: float) -> tuple[tuple[float, float, float], float]:
+    """A value with its two neighbours, and the width between these as computed."""
+    step = eps * max(1.0, abs(x))
+    low, high = x - step, x + step
+    return (low, x, high), high - low
 
 
 def _same_values(a: numpy.ndarray, b: numpy.ndarray) -> bool:

@@ -66,6 +66,8 @@ def execute(path: Path, fast: bool = False) -> nbformat.NotebookNode:
     """
     notebook = nbformat.read(path, as_version=4)
     os.environ["MINIGRAD_NOTEBOOKS"] = "fast" if fast else "full"
+    # where minigrad-hw is, also if the environment is not active
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     try:
         NotebookClient(notebook, timeout=CELL_SECONDS, kernel_name="python3",
                        resources={"metadata": {"path": str(HERE)}}).execute()

@@ -6,7 +6,13 @@ import pytest
 from minigrad import Tensor, course_mode, no_grad, ops, random
 from minigrad.autograd import TensorOp, constant, grad, is_recording
 from minigrad.errors import DTypeError, GradientError, VersionError
-from minigrad.gradcheck import Cause, gradcheck, likely_cause
+from minigrad.gradcheck import (
+    Cause,
+    gradcheck,
+    likely_cause,
+    numeric_gradient,
+    simple_gradcheck,
+)
 from minigrad.ops.broadcast import match, sum_to
 
 
@@ -559,3 +565,105 @@ def test_factors_are_named():
     assert "1/2" in likely_cause(A / 2, A)[1]
     one = np.array([3.0])
     assert likely_cause(one * 0.37, one)[0] is Cause.UNKNOWN  # any number is a multiple of any
+
+
+# ------------------------------------------------------------------- the two in a few lines
+
+NUMBERS = {Cause.UPSTREAM, Cause.ZERO, Cause.BROADCAST, Cause.TRANSPOSED, Cause.SIGN, Cause.FACTOR,
+           Cause.NAN, Cause.MASK, Cause.UNKNOWN}
+"""The causes that numbers and shapes of a first order show."""
+
+
+@pytest.mark.parametrize("op, inputs", [
+    pytest.param(op, inputs, id=f"{type(op).__name__}-{inputs[-1].shape}")
+    for op, inputs, cause, _, order in FAULTS
+    if order == 1 and cause in NUMBERS and not isinstance(op, MissingTranspose)])
+def test_simple_gradcheck_rejects_what_gradcheck_rejects(op, inputs):
+    with pytest.raises(GradientError, match=type(op).__name__):
+        simple_gradcheck(op, *inputs)
+
+
+@pytest.mark.parametrize("f, inputs", [
+    *((f, inputs) for k, (f, inputs) in enumerate(RIGHT) if k not in (4, 5, 9)),
+    (lambda a, b: a * a + b * 0, (A, B)),
+    (lambda a, b: ops.exp(a), (A, B)),  # b does not count
+    (lambda a: a * a * 1e8, (A,)),
+    (lambda a: a * 2, (3.0,)),
+    (lambda a: a.sum(1), ([[1, 2], [3, 4]],)),
+])
+def test_simple_gradcheck_accepts_what_is_right(f, inputs):
+    assert simple_gradcheck(f, *inputs) is None
+
+
+@pytest.mark.parametrize("index", [(0, 0), (3, 2), (4, 3)])
+@pytest.mark.parametrize("wrong", [1.001, np.nan, -1.0])
+def test_simple_gradcheck_looks_at_every_element_of_every_input(index, wrong):
+    factors = np.ones(A.shape)
+    factors[index] = wrong
+
+    class OneWrong(ops.EWiseMul):
+        def gradient(self, out_grad, node):
+            a, b = node.inputs
+            return out_grad * b, out_grad * a * constant(factors)
+
+    with pytest.raises(GradientError, match=r"gradient of input 1: 1 of 20 elements are wrong"):
+        simple_gradcheck(OneWrong(), A, POSITIVE)
+
+
+def test_simple_gradcheck_draws_its_upstream_with_the_seed():
+    seen = []
+
+    class Listens(ops.Exp):
+        def gradient(self, out_grad, node):
+            seen.append(out_grad.numpy())
+            return out_grad * node
+
+    given = A.copy()
+    for seed in (0, 0, 1):
+        simple_gradcheck(Listens(), A, seed=seed)
+    assert (seen[0] == seen[1]).all() and not (seen[0] == seen[2]).any()
+    assert (seen[0] == np.random.default_rng(0).standard_normal(A.shape)).all()
+    assert (given == A).all()
+
+
+def test_simple_gradcheck_passes_other_errors_on():
+    with pytest.raises(NameError):
+        simple_gradcheck(Raises(), A)
+    with pytest.raises(GradientError, match=r"shape got \(1, 4\), want \(4,\)"):
+        simple_gradcheck(KeptAxis(), A, B[0])
+
+
+def test_simple_gradcheck_goes_by_its_tolerance():
+    nearly = FactorOther()
+    nearly.gradient = lambda out_grad, node: out_grad * node.inputs[0] * 2.002
+    simple_gradcheck(nearly, A, tol=0.01)
+    with pytest.raises(GradientError):
+        simple_gradcheck(nearly, A)
+
+
+def test_numeric_gradient_of_several_outputs():
+    a, b, c, d = A, B.T[:, :3], normal(5, 3, seed=2), normal(4, 3, seed=3)
+    given = [a.copy(), b.copy()]
+
+    def f(arrays):
+        return [arrays[0] @ arrays[1], np.sin(arrays[1])]
+
+    by_a, by_b = (numeric_gradient(f, [a, b], i, [c, d]) for i in (0, 1))
+    assert np.allclose(by_a, c @ b.T, rtol=0, atol=1e-8)
+    assert np.allclose(by_b, a.T @ c + d * np.cos(b), rtol=0, atol=1e-8)
+    assert (a == given[0]).all() and (b == given[1]).all()
+
+
+def test_numeric_gradient_has_an_error_of_second_order():
+    x, one = np.array([0.5, -2.0]), [np.ones(2)]
+    errors = [np.abs(numeric_gradient(lambda arrays: [np.exp(arrays[0])], [x], 0, one, eps)
+                     - np.exp(x)) for eps in (1e-3, 1e-2)]
+    assert np.allclose(errors[1] / errors[0], 100, rtol=1e-3)
+    assert np.allclose(errors[0], np.exp(x) * np.array([1.0, 2.0])**2 * 1e-6 / 6, rtol=1e-3)
+
+
+def test_numeric_gradient_keeps_the_shape():
+    for shape in ((), (0, 3), (1, 2, 1)):
+        found = numeric_gradient(lambda arrays: [arrays[0] * 2], [np.ones(shape)], 0,
+                                 [np.ones(shape)])
+        assert found.shape == shape and np.allclose(found, 2)

@@ -141,6 +141,7 @@ def test_console_scripts_exist():
     assert {script.name: script.value for script in scripts} == {
         "minigrad": "minigrad.__main__:main",
         "gans": "gans.__main__:main",
+        "minigrad-hw": "minigrad.homework.cli:main",
     }
     assert all(callable(script.load()) for script in scripts)
 

@@ -24,7 +24,7 @@ from gans.models import MODELS
 # Child processes run this checkout, wherever they start.
 CHECKOUT = {**os.environ, "PYTHONPATH": str(ROOT)}
 SETUP = "python3 -m venv .venv && "
-PROGRAMS = {"gans", "minigrad"}
+PROGRAMS = {"gans", "minigrad", "minigrad.homework.instructor"}  # minigrad-hw: tests/homework
 
 
 def all_blocks(*languages: str) -> list[Block]:

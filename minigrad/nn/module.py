@@ -92,6 +92,7 @@ class Module:
             yield from _members(value, name)
 
     def _named_tensors(self, kind: type) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor of a class once, under its first path, in the order of ``named_modules``."""
         seen: set[int] = set()
         for path, module in self.named_modules():
             for name, value in module._named_members():

@@ -69,6 +69,10 @@ class _BatchNorm(Module):
         return y
 
     def _by_running_statistics(self, x: Tensor, slope: float | None) -> Tensor:
+        """In evaluation: (x - running mean) / sqrt(running variance + eps) weight + bias.
+
+        Made of Tensor operations; a leaky ReLU follows where there is a slope.
+        """
         beside = (1, self.dim) + (1,) * (self.ndim - 2)
         scale = self.weight * (self.running_var + self.eps) ** -0.5
         shift = self.bias - self.running_mean * scale
@@ -76,6 +80,8 @@ class _BatchNorm(Module):
         return y if slope is None else ops.leaky_relu(y, slope)
 
     def _moved(self, running: Tensor, batch: Array) -> Buffer:
+        """A new Buffer, from ``running`` by ``momentum`` towards ``batch``; both stay as they are.
+        """
         moved = running.cached_data.copy()
         kernels.active().ema(moved, batch, 1 - self.momentum)
         return Buffer(constant(moved))

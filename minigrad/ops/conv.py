@@ -159,17 +159,28 @@ class ConvTranspose2d(_Convolution):
             x, weight, self.stride, self.padding, self.size, transformed)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        x, weight = node.inputs
-        wanted, settings = node.wanted, (self.stride, self.padding)
         if is_recording():
-            return (
-                Conv2d(*settings)(out_grad, weight) if wanted[0] else None,
-                Conv2dWeightGradient(*settings, weight.shape[2:])(out_grad, x) if wanted[1]
-                else None)
+            return self.recorded_gradient(out_grad, node)
+        x, weight = node.inputs
         a, w = self._operands(x.cached_data, weight.cached_data)
         kept = self._transformed(w, len(a), self.size)
         return _constants(kernels.active().conv_transpose2d_gradient(
-            a, w, out_grad.cached_data, *settings, wanted, kept))
+            a, w, out_grad.cached_data, self.stride, self.padding, node.wanted, kept))
+
+    def recorded_gradient(
+        self, out_grad: Tensor, node: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The gradients with respect to image and weight, made by operations of this module.
+
+        Both are Tensors with a history, so that they can be differentiated again. out_grad is
+        (n, o, oh, ow); ``node.inputs`` are the image (n, i, h, w) and the weight (i, o, kh, kw).
+        What is not in ``node.wanted`` may be None.
+        """
+        x, weight = node.inputs
+        wanted, settings = node.wanted, (self.stride, self.padding)
+        by_weight = Conv2dWeightGradient(*settings, weight.shape[2:])
+        return (Conv2d(*settings)(out_grad, weight) if wanted[0] else None,
+                by_weight(out_grad, x) if wanted[1] else None)
 
 
 class Conv2dWeightGradient(_Convolution):
@@ -313,15 +324,28 @@ def conv2d(
     return (op if before is None else Recomputed(before, op))(x, weight)
 
 
+def transposed_size(
+    size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int],
+    padding: tuple[int, int], output_padding: tuple[int, int],
+) -> tuple[int, int]:
+    """Height and width of what ``conv_transpose2d`` makes of images of height and width ``size``.
+
+    For each of the two: of all sides that ``conv2d``, with this kernel, stride and padding, maps to
+    the given side, the smallest, plus ``output_padding``. All arguments are pairs of integers, for
+    the height and the width. The result may be too small to exist; that is the caller's to refuse.
+    """
+    return tuple((n - 1) * s - 2 * p + k + e for n, k, s, p, e in zip(
+        size, kernel, stride, padding, output_padding, strict=True))
+
+
 def conv_transpose2d(
     x: Tensor, weight: Tensor, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
     before: TensorOp | None = None,
 ) -> Tensor:
     """The adjoint of ``conv2d``: images (n, i, h, w) and a weight (i, o, kh, kw) to (n, o, oh, ow).
 
-    oh = (h - 1) stride - 2 padding + kh + output_padding, and ow alike. ``output_padding`` chooses
-    among the sizes that ``conv2d`` maps to h; it must be smaller than the stride. ``before`` is
-    that of ``conv2d``.
+    oh and ow are those of ``transposed_size``. ``output_padding`` chooses among the sizes that
+    ``conv2d`` maps to h; it must be smaller than the stride. ``before`` is that of ``conv2d``.
 
     Raises
     ------
@@ -341,8 +365,7 @@ def conv_transpose2d(
     if extra[0] >= strides[0] or extra[1] >= strides[1]:
         raise ShapeError(f"{name}: output_padding must be smaller than the stride {strides}, got "
                          f"{extra}")
-    size = tuple((n - 1) * s - 2 * p + k + e for n, s, p, k, e in zip(
-        x.shape[2:], strides, paddings, weight.shape[2:], extra, strict=True))
+    size = transposed_size(x.shape[2:], weight.shape[2:], strides, paddings, extra)
     if min(size) < 1:
         raise ShapeError(f"{name}: images of {x.shape[2:]} with kernel {weight.shape[2:]}, stride "
                          f"{strides} and padding {paddings} would come out as {size}; take a "

@@ -1,0 +1,8 @@
+"""``python -P -m minigrad.homework`` is ``minigrad-hw``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,753 @@
+"""Checks of homework 1: operations, gradients, order of a graph, backward pass, gradient checker.
+
+Gradients are compared with differences in float64, for a random upstream; forward values with
+another formula in NumPy.
+
+Leaves out: error messages, and whatever a right formula need not do (dtypes that are mixed,
+gradients that nobody wants).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy
+
+from ..check import Check, Fault, Kind
+from ..runs import hw1 as runs
+from .tools import Arrays, away_from_zero, normal, numeric_gradients, positive, twice
+
+__all__ = ["CHECKS"]
+
+Rng = numpy.random.Generator
+
+
+def _sizes(rng: Rng, count: int, low: int = 2, high: int = 4) -> tuple[int, ...]:
+    """``count`` different sizes."""
+    return tuple(int(n) for n in rng.permutation(numpy.arange(low, max(high + 1, low + count)))
+                 [:count])
+
+
+def _named(prefix: str, wanted: Arrays) -> Arrays:
+    return {f"{prefix}: {name}": value for name, value in wanted.items()}
+
+
+def _twice(output: numpy.ndarray) -> Arrays:
+    return twice({"output": output})
+
+
+# ------------------------------------------------------------------------------ Q1: forward
+
+
+def _div_inputs(rng: Rng) -> Arrays:
+    m, n = _sizes(rng, 2)
+    shapes = [((m, n), (m, n)), ((m, n), (n,)), ((m, 1), (1, n)), ((m, n), (m, 1))]
+    a, b = shapes[rng.integers(len(shapes))]
+    return {"a": normal(rng, *a), "b": away_from_zero(rng, *b)}
+
+
+def _power_inputs(rng: Rng) -> Arrays:
+    m, n = _sizes(rng, 2)
+    return {"a": positive(rng, m, n), "scalars": numpy.array([2.0, -1.5, 0.5])}
+
+
+def _power(inputs: Arrays) -> Arrays:
+    wanted: Arrays = {}
+    for s in inputs["scalars"]:
+        wanted |= _named(f"power {s:g}", _twice(numpy.exp(s * numpy.log(inputs["a"]))))
+    return wanted
+
+
+def _of_powers(inputs: Arrays, f: Callable) -> Arrays:
+    return {f"power {s:g}: output": f(inputs["a"], s) for s in inputs["scalars"]}
+
+
+def _matmul_inputs(rng: Rng) -> Arrays:
+    m, k, n = _sizes(rng, 3, 2, 5)
+    return {"a": normal(rng, m, k), "b": normal(rng, k, n)}
+
+
+def _batched_inputs(rng: Rng) -> Arrays:
+    p, m, k, n = _sizes(rng, 4, 2, 5)
+    return {"a": normal(rng, p, m, k), "b": normal(rng, p, k, n), "c": normal(rng, k, n)}
+
+
+def _batched(inputs: Arrays) -> Arrays:
+    a, b, c = inputs["a"], inputs["b"], inputs["c"]
+    return {**_named("equal batches", _twice(numpy.einsum("pij,pjk->pik", a, b))),
+            **_named("one b", _twice(numpy.einsum("pij,jk->pik", a, c)))}
+
+
+def _three_axes(rng: Rng) -> Arrays:
+    return {"a": normal(rng, *_sizes(rng, 3))}
+
+
+def _reductions(reduce: Callable, inputs: Arrays) -> Arrays:
+    wanted: Arrays = {}
+    for axes, keepdims in runs.AXES:
+        value = reduce(inputs["a"], axes, keepdims)
+        wanted |= _named(f"axes {axes}, keepdims {keepdims}", _twice(value))
+    return wanted
+
+
+def _rows(a: numpy.ndarray, axes: Any) -> tuple[numpy.ndarray, list[int]]:
+    """``a`` with the reduced axes as one axis in front, and which axes these are."""
+    listed = sorted(axis % a.ndim for axis in (
+        range(a.ndim) if axes is None else axes if isinstance(axes, tuple) else (axes,)))
+    front = numpy.moveaxis(a, listed, range(len(listed)))
+    return front.reshape(-1, *front.shape[len(listed):]), listed
+
+
+def _one_by_one(step: Callable, a: numpy.ndarray, axes: Any, keepdims: bool) -> numpy.ndarray:
+    """A reduction made of steps from one element to the next."""
+    rows, listed = _rows(a, axes)
+    total = rows[0]
+    for row in rows[1:]:
+        total = step(total, row)
+    return numpy.expand_dims(total, tuple(listed)) if keepdims else total
+
+
+def _sum(a: numpy.ndarray, axes: Any, keepdims: bool) -> numpy.ndarray:
+    return _one_by_one(numpy.add, a, axes, keepdims)
+
+
+def _log_sum_exp(a: numpy.ndarray, axes: Any, keepdims: bool) -> numpy.ndarray:
+    return _one_by_one(numpy.logaddexp, a, axes, keepdims)
+
+
+def _naive_log_sum_exp(a: numpy.ndarray, axes: Any, keepdims: bool) -> numpy.ndarray:
+    return numpy.log(_sum(numpy.exp(a), axes, keepdims))
+
+
+def _large(rng: Rng) -> Arrays:
+    """Numbers around +1000 and -1000."""
+    a = normal(rng, *_sizes(rng, 3))
+    return {"a": a + 1000.0 * rng.choice([-1.0, 1.0])}
+
+
+def _broadcast_inputs(rng: Rng) -> Arrays:
+    p, m, n = _sizes(rng, 3)
+    return {"a": normal(rng, m, 1), "b": normal(rng, n), "c": normal(rng, p, 1, n),
+            "shape": numpy.array([p, m, n])}
+
+
+def _broadcast(inputs: Arrays) -> Arrays:
+    wanted: Arrays = {}
+    for name in "abc":
+        filled = numpy.ones(tuple(inputs["shape"])) * inputs[name]
+        wanted |= _named(name, _twice(filled))
+    return wanted
+
+
+def _swapped(inputs: Arrays) -> Arrays:
+    letters = {None: "ijk->ikj", (0, 1): "ijk->jik", (-1, 0): "ijk->kji"}
+    wanted: Arrays = {}
+    for axes in runs.SWAPS:
+        wanted |= _named(f"axes {axes}", _twice(numpy.einsum(letters[axes], inputs["a"])))
+    return wanted
+
+
+def _float32(inputs: Arrays) -> Arrays:
+    return {name: a.astype("float32") if a.dtype.kind == "f" else a for name, a in inputs.items()}
+
+
+def _forward_float32_inputs(rng: Rng) -> Arrays:
+    n = int(rng.integers(2, 5))
+    return _float32({"a": positive(rng, n, n), "b": positive(rng, n, n)})
+
+
+def _forward_float32(inputs: Arrays) -> Arrays:
+    a, b = inputs["a"].astype("float64"), inputs["b"].astype("float64")
+    return _float32({
+        "a ** 3": a * a * a,
+        "a ** 0.5": numpy.sqrt(a),
+        "a / b": a * b**-1,
+        "a @ b": numpy.einsum("ij,jk->ik", a, b),
+        "sum of a": _sum(a, 0, False),
+        "log-sum-exp of a": _log_sum_exp(a, 0, False),
+        "a broadcast": numpy.stack([a, a]),
+        "a transposed": numpy.einsum("ij->ji", a),
+    })
+
+
+_LSE_SUSPECTS = {
+    "the largest element was subtracted, and not added again at the end":
+    lambda inputs: _reductions(lambda a, axes, keepdims: _log_sum_exp(a, axes, keepdims)
+                               - a.max(axis=axes, keepdims=keepdims), inputs),
+    "the logarithm is missing":
+    lambda inputs: _reductions(lambda a, axes, keepdims: numpy.exp(
+        _log_sum_exp(a, axes, keepdims)), inputs),
+    "this is the sum: exp and logarithm are missing": lambda inputs: _reductions(_sum, inputs),
+}
+
+_FORWARD = (
+    Check("hw1.Q1.div", runs.div, _div_inputs,
+          lambda inputs: _twice(inputs["a"] * inputs["b"] ** -1.0), suspects={
+              "the operands are swapped: b / a": lambda inputs: {
+                  "output": inputs["b"] / inputs["a"]}}),
+    Check("hw1.Q1.power", runs.power, _power_inputs, _power, suspects={
+        "this is the product: a * scalar": lambda inputs: _of_powers(inputs, lambda a, s: a * s),
+        "base and exponent are swapped: scalar ** a":
+        lambda inputs: _of_powers(inputs, lambda a, s: s**a)}),
+    Check("hw1.Q1.matmul", runs.matmul, _matmul_inputs,
+          lambda inputs: _twice(numpy.einsum("ij,jk->ik", inputs["a"], inputs["b"]))),
+    Check("hw1.Q1.matmul.batched", runs.matmul_batched, _batched_inputs, _batched),
+    Check("hw1.Q1.summation", runs.summation, _three_axes,
+          lambda inputs: _reductions(_sum, inputs)),
+    Check("hw1.Q1.broadcast_to", runs.broadcast_to, _broadcast_inputs, _broadcast),
+    Check("hw1.Q1.transpose", runs.transpose, _three_axes, _swapped),
+    Check("hw1.Q1.logsumexp", runs.logsumexp, _three_axes,
+          lambda inputs: _reductions(_log_sum_exp, inputs), suspects=_LSE_SUSPECTS),
+    Check("hw1.Q1.logsumexp.large", runs.logsumexp, _large,
+          lambda inputs: _reductions(_log_sum_exp, inputs), suspects={
+              "exp overflows, or underflows to 0: shift by the largest element first":
+              lambda inputs: _reductions(_naive_log_sum_exp, inputs), **_LSE_SUSPECTS}),
+    Check("hw1.Q1.float32", runs.forward_float32, _forward_float32_inputs, _forward_float32,
+          tol=1e-5),
+)
+
+
+# ----------------------------------------------------------------------------- Q2: backward
+
+
+def _sum_to_inputs(*patterns: str) -> Callable[[Rng], Arrays]:
+    """Shapes to sum (p, m, n) to; a letter of a pattern is a size, a 1 an axis of size 1."""
+
+    def inputs(rng: Rng) -> Arrays:
+        sizes = dict(zip("pmn", _sizes(rng, 3), strict=True))
+        shapes = {f"shape {k}": numpy.array([sizes.get(c, 1) for c in pattern], dtype="int64")
+                  for k, pattern in enumerate(patterns)}
+        return {"upstream": normal(rng, *sizes.values()), **shapes}
+
+    return inputs
+
+
+def _sum_to(inputs: Arrays) -> Arrays:
+    """Every element of the gradient goes to where broadcasting would have taken a copy from."""
+    grad = inputs["upstream"]
+    wanted: Arrays = {}
+    for name in sorted(set(inputs) - {"upstream"}):
+        shape = tuple(int(n) for n in inputs[name])
+        size = int(numpy.prod(shape))
+        source = numpy.broadcast_to(numpy.arange(size).reshape(shape), grad.shape)
+        total = numpy.bincount(source.ravel(), weights=grad.ravel(), minlength=size)
+        wanted[f"{grad.shape} to {shape}"] = total.reshape(shape)
+    return twice(wanted)
+
+
+def _gradients(f: Callable, names: str) -> Callable[[Arrays], Arrays]:
+    return lambda inputs: twice(numeric_gradients(f, inputs, names))
+
+
+def _div_gradient_inputs(rng: Rng) -> Arrays:
+    n = int(rng.integers(2, 5))
+    return {"a": normal(rng, n, n), "b": away_from_zero(rng, n, n), "upstream": normal(rng, n, n)}
+
+
+def _div_broadcast_inputs(rng: Rng) -> Arrays:
+    m, n = _sizes(rng, 2)
+    shapes = [((m, n), (n,)), ((m, 1), (1, n)), ((n,), (m, 1)), ((m, n), (1, 1))]
+    a, b = shapes[rng.integers(len(shapes))]
+    return {"a": normal(rng, *a), "b": away_from_zero(rng, *b), "upstream": normal(rng, m, n)}
+
+
+def _power_gradient_inputs(rng: Rng) -> Arrays:
+    m, n = _sizes(rng, 2)
+    return {"a": positive(rng, m, n), "upstream": normal(rng, m, n),
+            "scalars": numpy.array([3.0, -2.0, 0.5, 1.0])}
+
+
+def _power_gradient(inputs: Arrays) -> Arrays:
+    wanted: Arrays = {}
+    for s in inputs["scalars"]:
+        f = lambda a, s=s: numpy.exp(s * numpy.log(a))  # noqa: E731 - one formula
+        wanted |= _named(f"power {s:g}", _gradients(f, "a")(inputs))
+    return wanted
+
+
+def _exponent_kept(inputs: Arrays) -> Arrays:
+    a, up = inputs["a"], inputs["upstream"]
+    return {f"power {s:g}: grad of a": up * s * a**s for s in inputs["scalars"]}
+
+
+def _factor_lost(inputs: Arrays) -> Arrays:
+    a, up = inputs["a"], inputs["upstream"]
+    return {f"power {s:g}: grad of a": up * a ** (s - 1) for s in inputs["scalars"]}
+
+
+def _log_gradient_inputs(rng: Rng) -> Arrays:
+    m, n = _sizes(rng, 2)
+    return {"a": positive(rng, m, n), "upstream": normal(rng, m, n)}
+
+
+def _matmul_gradient_inputs(rng: Rng) -> Arrays:
+    n = int(rng.integers(2, 5))
+    return {name: normal(rng, n, n) for name in ("a", "b", "upstream")}
+
+
+def _batched_gradient_inputs(rng: Rng) -> Arrays:
+    p, m, k, n = _sizes(rng, 4, 2, 5)
+    return {"a": normal(rng, p, m, k), "b": normal(rng, p, k, n), "upstream": normal(rng, p, m, n)}
+
+
+def _batch_broadcast_inputs(rng: Rng) -> Arrays:
+    p, m, k, n = _sizes(rng, 4, 2, 5)
+    batches = [((p, 2), ()), ((), (p, 2)), ((p, 1), (1, 2)), ((p, 2), (2,))]
+    a, b = batches[rng.integers(len(batches))]
+    return {"a": normal(rng, *a, m, k), "b": normal(rng, *b, k, n),
+            "upstream": normal(rng, p, 2, m, n)}
+
+
+def _reduction_gradient_inputs(rng: Rng) -> Arrays:
+    m, n = _sizes(rng, 2)
+    shape = [(m, n, n), (n, m, n), (n, n, m)][rng.integers(3)]
+    return {"a": normal(rng, *shape), "upstream": normal(rng, *shape)}
+
+
+def _large_gradient_inputs(rng: Rng) -> Arrays:
+    inputs = _reduction_gradient_inputs(rng)
+    return {**inputs, "a": inputs["a"] + 1000.0 * rng.choice([-1.0, 1.0])}
+
+
+def _reduction_gradients(reduce: Callable) -> Callable[[Arrays], Arrays]:
+
+    def want(inputs: Arrays) -> Arrays:
+        wanted: Arrays = {}
+        for axes, keepdims in runs.AXES:
+            part = {**inputs, "upstream": runs.reduced(inputs["upstream"], axes, keepdims)}
+            f = lambda a, axes=axes, keepdims=keepdims: reduce(a, axes, keepdims)  # noqa: E731
+            wanted |= _named(f"axes {axes}, keepdims {keepdims}", _gradients(f, "a")(part))
+        return wanted
+
+    return want
+
+
+def _not_normalised(inputs: Arrays) -> Arrays:
+    wanted: Arrays = {}
+    for axes, keepdims in runs.AXES:
+        up = runs.reduced(inputs["upstream"], axes, True)
+        wanted[f"axes {axes}, keepdims {keepdims}: grad of a"] = up * numpy.exp(inputs["a"])
+    return wanted
+
+
+def _broadcast_to_gradient_inputs(rng: Rng) -> Arrays:
+    p, m, n = _sizes(rng, 3)
+    return {"a": normal(rng, m, 1), "b": normal(rng, n), "c": normal(rng, p, 1, n),
+            "upstream": normal(rng, p, m, n)}
+
+
+def _broadcast_to_gradient(inputs: Arrays) -> Arrays:
+    wanted: Arrays = {}
+    for name in "abc":
+        f = lambda x: numpy.ones(inputs["upstream"].shape) * x  # noqa: E731 - one formula
+        wanted |= _gradients(f, name)(inputs)
+    return wanted
+
+
+def _every_op_inputs(rng: Rng) -> Arrays:
+    n = int(rng.integers(2, 5))
+    return _float32({"a": positive(rng, n, n), "b": positive(rng, n, n), "c": positive(rng, n),
+                     "upstream": normal(rng, n, n)})
+
+
+def _gradients_float32(inputs: Arrays) -> Arrays:
+    inputs = {name: a.astype("float64") for name, a in inputs.items()}
+    row, shape = {**inputs, "upstream": inputs["upstream"][0]}, inputs["a"].shape
+    return _float32({
+        **_named("EWiseDiv", _gradients(numpy.divide, "ab")(inputs)),
+        **_named("EWiseDiv, broadcast", _gradients(numpy.divide, "ac")(inputs)),
+        **_named("PowerScalar", _gradients(lambda a: a * a * a, "a")(inputs)),
+        **_named("Log", _gradients(numpy.log, "a")(inputs)),
+        **_named("MatMul", _gradients(numpy.matmul, "ab")(inputs)),
+        **_named("Summation", _gradients(lambda a: _sum(a, 0, False), "a")(row)),
+        **_named("LogSumExp", _gradients(lambda a: _log_sum_exp(a, 0, False), "a")(row)),
+        **_named("BroadcastTo", _gradients(lambda c: numpy.ones(shape) * c, "c")(inputs)),
+    })
+
+
+_DEPENDS = {
+    "EWiseDiv": {"a": ("upstream", "b"), "b": ("upstream", "a", "b")},
+    "EWiseDiv, broadcast": {"a": ("upstream", "c"), "c": ("upstream", "a", "c")},
+    "PowerScalar": {"a": ("upstream", "a")},
+    "Log": {"a": ("upstream", "a")},
+    "MatMul": {"a": ("upstream", "b"), "b": ("upstream", "a")},
+    "Summation": {"a": ("upstream",)},
+    "LogSumExp": {"a": ("upstream", "a")},
+    "BroadcastTo": {"c": ("upstream",)},
+}
+"""What the gradient of each input depends on, by operation."""
+
+
+def _judge_recorded(inputs: Arrays, outputs: Mapping[str, numpy.ndarray]) -> Fault | None:
+    for op, gradients in _DEPENDS.items():
+        for name, sources in gradients.items():
+            for source in sources:
+                if not outputs[f"{op}: grad of {name} from {source}"]:
+                    return Fault(
+                        f"{op}: grad of {name} was not made from {source} by recorded operations: "
+                        "recorded 0, want 1",
+                        "a gradient has to be computed with Tensors all the way, not with "
+                        "cached_data, numpy() or new Tensors: else it cannot be differentiated "
+                        "again")
+    return None
+
+
+def _gradient_check(
+    name: str, run: Callable, inputs: Callable, want: Callable, tol: float = 1e-6,
+    suspects: Mapping[str, Callable] | None = None,
+) -> Check:
+    return Check(f"hw1.Q2.{name}", run, inputs, want, tol, Kind.GRADIENT, suspects or {})
+
+
+_BACKWARD = (
+    _gradient_check("sum_to.added", runs.sum_to, _sum_to_inputs("mn", "n", ""), _sum_to),
+    _gradient_check("sum_to.stretched", runs.sum_to, _sum_to_inputs("pm1", "1mn", "p11", "111"),
+                    _sum_to),
+    _gradient_check("sum_to.both", runs.sum_to, _sum_to_inputs("m1", "1n", "11", "1", "pmn"),
+                    _sum_to),
+    _gradient_check("div", runs.div_gradient, _div_gradient_inputs,
+                    _gradients(numpy.divide, "ab"), suspects={
+                        "the square is missing: the slope by b is -a / b^2": lambda inputs: {
+                            "grad of b": -inputs["upstream"] * inputs["a"] / inputs["b"]},
+                        "these are the gradients of a b": lambda inputs: {
+                            "grad of a": inputs["upstream"] * inputs["b"]},
+                        "the gradients stand in the wrong order: first that of a":
+                        lambda inputs: {"grad of a": -inputs["upstream"] * inputs["a"]
+                                        / inputs["b"] ** 2}}),
+    _gradient_check("div.broadcast", runs.div_gradient, _div_broadcast_inputs,
+                    _gradients(numpy.divide, "ab")),
+    _gradient_check("power", runs.power_gradient, _power_gradient_inputs, _power_gradient,
+                    suspects={
+                        "the exponent goes down by one: a ** (scalar - 1)": _exponent_kept,
+                        "the factor scalar in front is lost": _factor_lost}),
+    _gradient_check("log", runs.log_gradient, _log_gradient_inputs, _gradients(numpy.log, "a"),
+                    suspects={
+                        "multiplied by a instead of divided": lambda inputs: {
+                            "grad of a": inputs["upstream"] * inputs["a"]},
+                        "divided by the output instead of the input": lambda inputs: {
+                            "grad of a": inputs["upstream"] / numpy.log(inputs["a"])}}),
+    _gradient_check("matmul", runs.matmul_gradient, _matmul_gradient_inputs,
+                    _gradients(numpy.matmul, "ab"), suspects={
+                        "the operands stand in the wrong order: dA = G B^T, dB = A^T G":
+                        lambda inputs: {
+                            "grad of a": inputs["b"].T @ inputs["upstream"],
+                            "grad of b": inputs["upstream"] @ inputs["a"].T},
+                        "the gradients stand in the wrong order: first that of a":
+                        lambda inputs: {"grad of a": inputs["a"].T @ inputs["upstream"]}}),
+    _gradient_check("matmul.batched", runs.matmul_gradient, _batched_gradient_inputs,
+                    _gradients(numpy.matmul, "ab")),
+    _gradient_check("matmul.broadcast", runs.matmul_gradient, _batch_broadcast_inputs,
+                    _gradients(numpy.matmul, "ab")),
+    _gradient_check("summation", runs.summation_gradient, _reduction_gradient_inputs,
+                    _reduction_gradients(_sum)),
+    _gradient_check("logsumexp", runs.logsumexp_gradient, _reduction_gradient_inputs,
+                    _reduction_gradients(_log_sum_exp),
+                    suspects={"exp(a) is not divided by its sum": _not_normalised}),
+    _gradient_check("logsumexp.large", runs.logsumexp_gradient, _large_gradient_inputs,
+                    _reduction_gradients(_log_sum_exp), tol=1e-5),
+    _gradient_check("broadcast_to", runs.broadcast_to_gradient, _broadcast_to_gradient_inputs,
+                    _broadcast_to_gradient),
+    _gradient_check("float32", runs.gradients_float32, _every_op_inputs, _gradients_float32,
+                    tol=1e-5),
+    Check("hw1.Q2.recorded", runs.recorded, _every_op_inputs, _judge_recorded,
+          kind=Kind.PROPERTY),
+)
+
+
+# ------------------------------------------------------------------- Q3: topological order
+
+LEAF = (-1, -1)
+
+
+def _expression(rng: Rng) -> Arrays:
+    """A tree: two values that were not used yet are added, until one is left."""
+    parents = [LEAF] * int(rng.integers(4, 7))
+    unused = list(range(len(parents)))
+    while len(unused) > 1:
+        first, second = (unused.pop(int(rng.integers(len(unused)))) for _ in range(2))
+        parents.append((first, second))
+        if rng.random() < 0.3:
+            parents.append((len(parents) - 1, -1))
+        unused.append(len(parents) - 1)
+    return _graph(parents, [len(parents) - 1])
+
+
+def _diamonds(rng: Rng) -> Arrays:
+    """Every value is made from the last one and any earlier one, or from the last one twice."""
+    parents = [LEAF, LEAF, (0, 1)]
+    for k in range(3, 11):
+        pair = (k - 1, int(rng.integers(k - 1)))
+        parents.append(pair if rng.random() < 0.5 else pair[::-1])
+    parents += [(k - 1, k - 1) for k in range(11, 21)]
+    return _graph(parents, [len(parents) - 1])
+
+
+def _several_roots(rng: Rng) -> Arrays:
+    """Roots of which one is made from another, one comes twice and one stands apart."""
+    parents = [LEAF, LEAF, LEAF, (0, 1), (3, 0), (4, 3), (5, 1), (2, -1), (6, 7)]
+    roots = rng.permutation([6, 4, 6, 7])  # value 8 is not among what they are made from
+    return _graph(parents, roots)
+
+
+def _chain(rng: Rng) -> Arrays:
+    return _graph([LEAF, *((k, -1) for k in range(4999))], [4999])
+
+
+def _graph(parents: list[tuple[int, int]], roots: Any) -> Arrays:
+    return {"parents": numpy.array(parents, dtype="int64"),
+            "roots": numpy.array(roots, dtype="int64")}
+
+
+def _judge_order(inputs: Arrays, outputs: Mapping[str, numpy.ndarray]) -> Fault | None:
+    """Every value once, none that does not belong there, and inputs first."""
+    made_from = [[int(i) for i in row if i >= 0] for row in inputs["parents"]]
+    belongs: set[int] = set()
+    stack = [int(root) for root in inputs["roots"]]
+    while stack:
+        k = stack.pop()
+        if k not in belongs:
+            belongs.add(k)
+            stack += made_from[k]
+    order = [int(k) for k in outputs["order"].reshape(-1)]
+    position: dict[int, int] = {}
+    for at, k in enumerate(order):
+        if k not in belongs:
+            return Fault(f"place {at} holds a value from which the roots were not made; want only "
+                         f"those {len(belongs)} from which they were",
+                         "only inputs, inputs of inputs and so on belong into the order")
+        if k in position:
+            return Fault(f"value {k} stands twice, at place {position[k]} and at {at}; want "
+                         f"{len(belongs)} places, each value once",
+                         "a value that was seen before is put again: keep the ids of those that "
+                         "you have seen")
+        position[k] = at
+    missing = sorted(belongs - set(order))
+    if missing:
+        return Fault(f"{len(order)} values, want {len(belongs)}; value {missing[0]} is missing",
+                     "values are missing: visit all inputs of every value, of all roots")
+    for k in order:
+        for i in made_from[k]:
+            if position[i] > position[k]:
+                turned = all(position[j] > position[n] for n in order for j in made_from[n])
+                return Fault(f"value {k} stands at place {position[k]}, its input {i} at "
+                             f"{position[i]}; want the input first",
+                             "the order is turned round: inputs come first" if turned else
+                             "a value was put before all of its inputs: put it when its inputs "
+                             "are done, not when it is found")
+    return None
+
+
+_ORDER = tuple(
+    Check(f"hw1.Q3.{name}", runs.order, inputs, _judge_order, kind=Kind.PROPERTY)
+    for name, inputs in (("expression", _expression), ("diamonds", _diamonds),
+                         ("roots", _several_roots), ("chain", _chain)))
+
+
+# ----------------------------------------------------------------- Q4: the backward pass
+
+
+def _matrices(*names: str) -> Callable[[Rng], Arrays]:
+    """Arrays of one shape with two axes."""
+
+    def inputs(rng: Rng) -> Arrays:
+        m, n = _sizes(rng, 2)
+        return {name: normal(rng, m, n) for name in names}
+
+    return inputs
+
+
+def _fanout(inputs: Arrays) -> Arrays:
+    return {**_named("(a b + a) a", _gradients(lambda a, b: (a * b + a) * a, "ab")(inputs)),
+            **_named("(a + b) + a", _gradients(lambda a, b: 2 * a + b, "ab")(inputs))}
+
+
+def _last_use_only(inputs: Arrays) -> Arrays:
+    a, b, up = (inputs[name] for name in ("a", "b", "upstream"))
+    return {"(a b + a) a: grad of a": up * a * b, "(a + b) + a: grad of a": up}
+
+
+def _first_use_only(inputs: Arrays) -> Arrays:
+    a, b, up = (inputs[name] for name in ("a", "b", "upstream"))
+    return {"(a b + a) a: grad of a": up * (a * b + a), "(a + b) + a: grad of a": up}
+
+
+def _shared(inputs: Arrays) -> Arrays:
+    u = inputs["a"] * inputs["b"]
+    return {**_gradients(lambda a, b: a * b + numpy.exp(a * b) * a * b, "ab")(inputs),
+            **_gradients(lambda u: u + numpy.exp(u) * u, "u")({**inputs, "u": u})}
+
+
+def _two_outputs_inputs(rng: Rng) -> Arrays:
+    m, n = _sizes(rng, 2)
+    return {"a": normal(rng, m, n), "b": normal(rng, m, n), "upstream": normal(rng, 2, m, n)}
+
+
+def _three_rows(rng: Rng) -> Arrays:
+    n = int(rng.integers(2, 5))
+    return {"a": normal(rng, 3, n), "upstream": normal(rng, n)}
+
+
+def _broadcast_backward_inputs(rng: Rng) -> Arrays:
+    m, n = _sizes(rng, 2)
+    shapes = [(m, n), (n,), (m, 1), ()]
+    inputs = {name: normal(rng, *shapes[k])
+              for name, k in zip("abcd", rng.permutation(4), strict=True)}
+    return {**inputs, "upstream": normal(rng, m, n)}
+
+
+def _none(inputs: Arrays) -> Arrays:
+    """a b + b c, where b counts only as the first factor."""
+    b, c, up = (inputs[name] for name in ("b", "c", "upstream"))
+    return {"grad of a": up * b, "grad of b": up * c, "c has no gradient": numpy.array(1)}
+
+
+def _slope(inputs: Arrays) -> Callable:
+    """The derivative of a a b + exp(a b) by a, worked out by hand."""
+    return lambda a, b: inputs["first"] * b * (2 * a + numpy.exp(a * b))
+
+
+def _second_order(inputs: Arrays) -> Arrays:
+    return _gradients(_slope(inputs), "ab")(inputs)
+
+
+def _backward_check(name: str, run: Callable, inputs: Callable, want: Callable,
+                    suspects: Mapping[str, Callable] | None = None) -> Check:
+    return Check(f"hw1.Q4.{name}", run, inputs, want, 1e-6, Kind.GRADIENT, suspects or {})
+
+
+_TWO = _matrices("a", "b", "upstream")
+_SECOND = _matrices("a", "b", "first", "upstream")
+_WALK = (
+    _backward_check("fanout", runs.fanout, _TWO, _fanout, {
+        "a is used several times, and only the last part counts: parts have to be added":
+        _last_use_only,
+        "a is used several times, and only the first part counts: parts have to be added":
+        _first_use_only}),
+    _backward_check("shared", runs.shared, _TWO, _shared),
+    _backward_check("outputs", runs.two_outputs, _two_outputs_inputs, _gradients(
+        lambda a, b: numpy.stack([a * b, (a * b) ** 2 + a]), "ab"), {
+        "an output has a gradient from the start, and what arrives is added to it":
+        lambda inputs: _gradients(lambda a, b: (a * b) ** 2 + a, "ab")(
+            {**inputs, "upstream": inputs["upstream"][1]})}),
+    _backward_check("broadcast", runs.broadcast_backward, _broadcast_backward_inputs,
+                    _gradients(lambda a, b, c, d: (a + b) * c * d, "abcd")),
+    Check("hw1.Q4.none", runs.none, _matrices("a", "b", "c", "upstream"), _none, suspects={
+        "where an op gives None nothing is to be added, not even zeros":
+        lambda inputs: {"c has no gradient": numpy.array(0)}}),
+    _backward_check("backward", runs.backward, _TWO, _gradients(lambda a, b: a * a * b, "ab")),
+    _backward_check("tuples", runs.tuples, _three_rows, _gradients(
+        lambda a: a[0] * a[1] + a[2] * a[0], "a")),
+    _backward_check("second_order", runs.second_order, _SECOND, _second_order),
+    _backward_check("after_backward", runs.after_backward, _SECOND,
+                    lambda inputs: {"a.grad": _slope(inputs)(inputs["a"], inputs["b"]),
+                                    **_second_order(inputs)}),
+)
+
+
+# ------------------------------------------------------------------- Q5: gradient checker
+
+
+def _numeric_inputs(rng: Rng) -> Arrays:
+    m, n = _sizes(rng, 2)
+    return {"a": normal(rng, m, n), "upstream": normal(rng, m, n)}
+
+
+def _numeric(inputs: Arrays) -> Arrays:
+    a, up = inputs["a"], inputs["upstream"]
+    return {"grad of a": up * (numpy.sin(a) + a * numpy.cos(a))}
+
+
+def _one_sided(inputs: Arrays) -> Arrays:
+    a, up = inputs["a"], inputs["upstream"]
+    above, below = (numpy.sin(x) * x for x in (a + 1e-5, a))
+    return {"grad of a": up * (above - below) / 1e-5}
+
+
+def _several_inputs(rng: Rng) -> Arrays:
+    m, k, n = _sizes(rng, 3)
+    return {"a": normal(rng, m, k), "b": normal(rng, k, n), "upstream": normal(rng, m, n),
+            "other": normal(rng, k, n)}
+
+
+def _several(inputs: Arrays) -> Arrays:
+    a, b, up = inputs["a"], inputs["b"], inputs["upstream"]
+    return {"grad of a": up @ b.T, "grad of b": a.T @ up + 3 * inputs["other"] * b * b}
+
+
+def _first_output_only(inputs: Arrays) -> Arrays:
+    return {"grad of b": inputs["a"].T @ inputs["upstream"]}
+
+
+def _planted_inputs(rng: Rng) -> Arrays:
+    m, n = _sizes(rng, 2)
+    return {"a": positive(rng, m, n), "b": positive(rng, m, n), "row": positive(rng, n),
+            "square": positive(rng, n, n), "chosen": numpy.array([rng.integers(m),
+                                                                  rng.integers(n)])}
+
+
+_ACCEPTED = {
+    "zero": ("a gradient that is 0", "are the two gradients compared at all?"),
+    "sign": ("a gradient of the wrong sign", "compare differences, not absolute values"),
+    "twice": ("a gradient twice too large", "are the two gradients compared at all?"),
+    "a thousandth": ("a gradient too large by a thousandth",
+                     "the tolerance is too wide, or relative to something else"),
+    "unsummed": ("a gradient of shape (m, n) for an input of shape (n,)",
+                 "compare the shape before the numbers"),
+    "kept axis": ("a gradient of shape (1, n) for an input of shape (n,)",
+                  "compare the shape before the numbers: broadcasting makes them fit"),
+    "transposed": ("a transposed gradient", "compare element by element"),
+    "ignored": ("a gradient that ignores out_grad",
+                "draw a random upstream gradient: with ones it is not seen"),
+    "mean": ("a gradient that takes the mean of out_grad",
+             "draw a different upstream for every element: with a constant it is not seen"),
+    "last": ("a gradient that is wrong in the last element only", "look at every element"),
+    "chosen": ("a gradient that is wrong in one element only", "look at every element"),
+    "NaN": ("a gradient with a NaN in it",
+            "NaN compares as False: ask whether all elements are near, not whether one is far"),
+    "second": ("a gradient that is wrong for the second input only", "look at every input"),
+    "None": ("None as the gradient of an input that counts",
+             "where grad gives None the gradient is 0: compare that too"),
+}
+"""What must be rejected: the op in words, and what an accepting checker may have forgotten."""
+
+_REJECTED = {
+    "a a": "y = a * a", "exp": "y = exp(a)", "a b": "y = a * b", "log": "y = log(a)",
+    "large values": "y = 1e8 * a * a: the tolerance is relative to the largest element",
+    "product with a row": "y = a * row, a broadcast", "transpose": "y = a transposed",
+    "row sums": "y = a.sum(1), whose upstream is smaller than a",
+    "unused": "y = a, with a second input that does not count (grad gives None: it is 0)",
+}
+"""What must be accepted."""
+
+
+def _judge_checker(inputs: Arrays, outputs: Mapping[str, numpy.ndarray]) -> Fault | None:
+    for name, output in outputs.items():
+        kind, which = name.split(": ")
+        rejected = bool(output)
+        if kind == "right" and rejected:
+            return Fault(f"a right op is rejected: yours GradientError, want none; "
+                         f"{_REJECTED[which]}", "compare with the numeric gradient for the same "
+                         "upstream, within tol")
+        if kind == "wrong" and not rejected:
+            what, cause = _ACCEPTED[which]
+            return Fault(f"{what} is accepted: yours no error, want GradientError", cause)
+    return None
+
+
+_CHECKER = (
+    Check("hw1.Q5.numeric", runs.numeric, _numeric_inputs, _numeric, tol=1e-7, suspects={
+        "one-sided differences: go a step up and a step down": _one_sided,
+        "the cotangent is not used": lambda inputs: _numeric(
+            {**inputs, "upstream": numpy.ones_like(inputs["upstream"])})}),
+    Check("hw1.Q5.numeric.several", runs.numeric_several, _several_inputs, _several, tol=1e-7,
+          suspects={"only the first output counts: sum over all of them": _first_output_only}),
+    *(Check(f"hw1.Q5.{name}", run, _planted_inputs, _judge_checker, kind=Kind.PROPERTY)
+      for name, run in (("values", runs.planted_values), ("upstream", runs.planted_upstream),
+                        ("everywhere", runs.planted_everywhere),
+                        ("shapes", runs.planted_shapes))),
+)
+
+
+CHECKS: tuple[Check, ...] = (*_FORWARD, *_BACKWARD, *_ORDER, *_WALK, *_CHECKER)
+"""All checks of the homework, in order."""

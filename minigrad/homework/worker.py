@@ -1,0 +1,162 @@
+"""The child process: it imports a student's tree and runs what the parent asks for.
+
+It is started as a program, copied into a folder of its own beside ``wire`` and ``runs``, without
+the site module, so that no ``.pth`` file, no ``sitecustomize`` and no installed minigrad or gans is
+found: those two names are looked for in the student's tree only, all others never there. Requests
+come through standard input, answers go to what was standard output; whatever the student's code
+prints goes to standard error.
+
+Leaves out: the verdict. What is right never comes here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.abc
+import importlib.machinery
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None
+
+NOT_WRITTEN = re.compile(
+    r"\b(hw\d+\.Q\d+\.[A-Za-z_][\w.]*?) (?:is not written yet|comes in hw\d+)")
+PACKAGES = ("minigrad", "gans")
+DEEPEST = 50  # frames of a traceback that are told; a recursion has a thousand
+
+
+class StudentsTree(importlib.abc.MetaPathFinder):
+    """Finds the two packages in the student's tree and nowhere else."""
+
+    def __init__(self, tree: str) -> None:
+        self.tree = tree
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> Any:
+        if name not in PACKAGES:
+            return None
+        found = importlib.machinery.PathFinder.find_spec(name, [self.tree])
+        if found is None:
+            raise ModuleNotFoundError(f"there is no folder {name} in your tree", name=name)
+        return found
+
+
+def limit_memory(bytes_: int) -> None:
+    """Refuse allocations beyond this size, where the system can."""
+    if resource is not None:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_AS, (bytes_, bytes_))
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def normalised(value: Any, tensor: type) -> tuple[str, Any]:
+    """The name of a value's type, and its numbers as an array or None."""
+    if isinstance(value, tensor):
+        value, kind = value.cached_data, "Tensor"
+    elif isinstance(value, numpy.ndarray):
+        kind = "ndarray"
+    elif isinstance(value, bool | int | float | numpy.generic):
+        kind = "number"
+    else:
+        return type(value).__name__ if value is not None else "None", None
+    array = numpy.array(value)
+    return kind, array if array.dtype.kind in "fiub" else None
+
+
+def places_of(error: BaseException, tree: str) -> list[tuple[str, int, str]]:
+    """File, line and text of the places of the student's tree that an error came through."""
+    found = [(frame.filename, frame.lineno or 0, frame.line or "")
+             for frame in traceback.extract_tb(error.__traceback__)[-DEEPEST:]]
+    if isinstance(error, SyntaxError) and error.filename:
+        found.append((error.filename, error.lineno or 0, (error.text or "").strip()))
+    return [(os.path.relpath(file, tree).replace(os.sep, "/"), line, text[:200])
+            for file, line, text in found if file.startswith(tree + os.sep)]
+
+
+def open_blank(error: BaseException) -> str:
+    """The id of the blank whose placeholder raised this error or one behind it; else empty."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, NotImplementedError):
+            found = NOT_WRITTEN.match(str(error))
+            if found:
+                return found[1]
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def failure(error: BaseException, tree: str) -> dict[str, Any]:
+    """The header that tells the parent of an exception."""
+    blank = open_blank(error)
+    if blank:
+        return {"outcome": "open", "blank": blank}
+    where = {"places": places_of(error, tree)}
+    if isinstance(error, MemoryError):
+        return {"outcome": "memory", **where}
+    message = str(error).strip().replace("\n", "; ")[:600]
+    return {"outcome": "raised", "error": f"{type(error).__name__}: {message}", **where}
+
+
+def answer(run: Callable, load: Callable, names: list[str], arrays: list) -> tuple[dict, list]:
+    """One run of a student's code: the header and arrays to send back."""
+    minigrad = load("minigrad")
+    minigrad.set_default_dtype("float32")
+    minigrad.course_mode(False)
+    minigrad.manual_seed(0)
+    given = dict(zip(names, [array.copy() for array in arrays], strict=True))
+    with minigrad.reference_kernels():
+        returned = run(load, given)
+    kinds, sent = [], []
+    for name, value in returned.items():
+        kind, array = normalised(value, minigrad.Tensor)
+        kinds.append([name, kind, array is not None])
+        sent += [] if array is None else [array]
+    changed = [name for name, before in zip(names, arrays, strict=True)
+               if given[name].shape != before.shape or given[name].tobytes() != before.tobytes()]
+    return {"outcome": "done", "outputs": kinds, "mutated": changed}, sent
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    requests = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what is printed belongs to the student
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    wire = importlib.import_module("wire")  # copied beside this file
+    config, _ = wire.read_frame(requests)
+    tree = config["tree"]
+    sys.meta_path.insert(0, StudentsTree(tree))
+    limit_memory(config["memory"])
+    runs = importlib.import_module(f"runs.{config['homework']}")
+    try:
+        importlib.import_module("minigrad")
+        ready = {"outcome": "ready"}
+    except BaseException as error:  # every check will meet it again, and tell
+        ready = failure(error, tree)
+    wire.write_frame(answers, ready, [])
+    while (request := wire.read_frame(requests)) is not None:
+        header, arrays = request
+        try:
+            reply, sent = answer(getattr(runs, header["run"]), importlib.import_module,
+                                 header["names"], arrays)
+        except BaseException as error:  # also SystemExit and KeyboardInterrupt: they end no check
+            reply, sent = failure(error, tree), []
+        sys.stdout.flush()
+        sys.stderr.flush()
+        wire.write_frame(answers, reply, sent)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""What a lecturer must be able to verify, verified: every point of every homework.
+
+Each test is one line of `python -m minigrad.homework.instructor verify`.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from syntax import ROOT
+
+from minigrad.homework.acceptance import (
+    POINTS,
+    Bench,
+    bodies_of,
+    right_bodies,
+    single_blanks,
+    wrong_bodies,
+)
+from minigrad.homework.instructor import main
+from minigrad.homework.spec import Homework, homeworks
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with Bench(ROOT, copies=min(2, os.cpu_count() or 1)) as found:
+        yield found
+
+
+@pytest.mark.parametrize("homework", homeworks(), ids=lambda hw: hw.name)
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
+def test_point(bench, point, homework):
+    finding = point.measure(bench, homework)
+    assert finding.against == [], finding.text
+
+
+def test_there_are_enough_bodies():
+    wrong = [entry for hw in homeworks() for entry in bodies_of(ROOT, hw).wrong]
+    assert len(wrong) >= 100
+    assert len({(entry.blank, entry.body) for entry in wrong}) == len(wrong)
+
+
+# ---- each point can fail: a homework with a fault in it
+
+
+def changed(homework: Homework, **parts) -> Homework:
+    return Homework(**{**vars(homework), **parts})
+
+
+def test_a_blank_that_no_check_calls_is_noticed(bench):
+    """The sweep says so of a homework whose only checks are about another blank."""
+    hw1 = homeworks()[0]
+    question = hw1.questions[0]
+    first, other = question.blanks[0], question.blanks[-1]
+    checks = tuple(c for c in question.checks if c.blanks == (first.id,))
+    lame = question.__class__(question.id, question.title, (), (first, other), checks)
+    finding = single_blanks(bench, changed(hw1, questions=(lame,)))
+    assert [line for line in finding.against if f"{other.id} open: no check" in line]
+    assert not [line for line in finding.against if f"{first.id} open: no check" in line]
+
+
+@pytest.fixture
+def bodies(monkeypatch, bench):
+    """A function that makes the points see other bodies."""
+
+    def use(text: str) -> None:
+        folder = bench.root
+        real = Path.read_text
+
+        def read(path: Path, *args, **kwargs) -> str:
+            here = path.parent == folder / "tests" / "homework" / "bodies"
+            return text if here else real(path, *args, **kwargs)
+
+        monkeypatch.setattr(Path, "read_text", read)
+
+    return use
+
+
+def test_a_right_body_among_the_wrong_ones_is_noticed(bench, bodies):
+    bodies('[[wrong]]\nblank = "hw1.Q1.EWiseDiv.compute"\ncause = "sign"\n'
+           'body = "a, b = match(self, a, b)\\nreturn a / b"\n')
+    finding = wrong_bodies(bench, homeworks()[0])
+    assert "is not caught" in "\n".join(finding.against)
+
+
+def test_a_wrong_cause_is_noticed(bench, bodies):
+    bodies('[[wrong]]\nblank = "hw1.Q1.EWiseDiv.compute"\ncause = "transposed"\n'
+           'body = "return -a / b"\n')
+    finding = wrong_bodies(bench, homeworks()[0])
+    assert "'transposed' is not in" in "\n".join(finding.against)
+    assert "is not caught" not in "\n".join(finding.against)
+
+
+def test_a_wrong_body_among_the_right_ones_is_noticed(bench, bodies):
+    bodies('[[right]]\nquestion = "hw1.Q1"\n[right.bodies]\n'
+           '"hw1.Q1.EWiseDiv.compute" = "return a * b"\n')
+    finding = right_bodies(bench, homeworks()[0])
+    assert any("hw1.Q1.div" in line for line in finding.against)
+
+
+def test_the_command_prints_what_it_measured(capsys):
+    assert main(["verify", "hw3", "--quick", "--only", "starter", "points"]) == 0
+    said = capsys.readouterr().out
+    assert "2. The starter scores 0" in said
+    assert "ok   hw3: 0 points" in said
+    assert "100" in said
+
+
+def test_the_command_knows_its_homeworks(capsys):
+    assert main(["verify", "hw99"]) == 2
+    assert "there is no homework 'hw99'" in capsys.readouterr().err
+
+
+def test_releases_are_the_same_twice(tmp_path, capsys):
+    for folder in ("a", "b"):
+        assert main(["release", "hw1", "--out", str(tmp_path / folder)]) == 0
+    first, second = (tmp_path / f / "minigrad-hw1.zip" for f in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
+    assert "SHA-256" in capsys.readouterr().out

@@ -1,0 +1,200 @@
+"""The child process: every outcome on a tree made for it, walls around it, and what it tells."""
+
+import os
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigrad.homework import runner as runner_module
+from minigrad.homework.acceptance import Bench
+from minigrad.homework.check import Outcome
+from minigrad.homework.report import LINES, WIDTH, message
+from minigrad.homework.runner import Runner, Verdict
+from minigrad.homework.source import decode, with_body
+from minigrad.homework.spec import homework, homeworks
+
+HW1 = homework("hw1")
+BLANKS = {blank.id: blank for hw in homeworks() for blank in hw.blanks}
+DIV = BLANKS["hw1.Q1.EWiseDiv.compute"]
+ABOUT_DIV = next(check for check in HW1.checks if check.blanks == (DIV.id,))
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with Bench() as found:
+        yield found
+
+
+def verdict(bench: Bench, body: str, check=ABOUT_DIV) -> Verdict:
+    """On a tree in which a / b is computed so."""
+    with bench.with_bodies({DIV: body}), Runner(bench.tree, HW1, caches=False) as runner:
+        return runner.run(check)
+
+
+RIGHT = "a, b = match(self, a, b)\nreturn a / b"
+
+
+@pytest.mark.parametrize("body, outcome, said", [
+    (RIGHT, Outcome.PASS, ""),
+    ("return a * b", Outcome.WRONG, "elements differ"),
+    ("return None", Outcome.RAISED, "is a return statement missing?"),
+    ("return (a / b)[..., None]", Outcome.SHAPE, "shape got"),
+    ("return (a / b).astype('float32')", Outcome.DTYPE, "float32"),
+    ("a /= b\nreturn a", Outcome.WRONG, "changed in place"),
+    ("return a / b + b.nonsense", Outcome.RAISED, "AttributeError"),
+    ("return a.cached_data", Outcome.RAISED, "elementwise.py"),
+    ("raise KeyboardInterrupt", Outcome.RAISED, "KeyboardInterrupt"),
+    ("raise SystemExit(0)", Outcome.RAISED, "SystemExit"),
+    ("return self.compute(a, b)", Outcome.RAISED, "RecursionError"),
+    ("import os\nos._exit(0)", Outcome.DIED, "exit code 0"),
+    ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", Outcome.DIED, "SIGSEGV"),
+    ("import numpy\nreturn numpy.zeros(10**11)", Outcome.MEMORY, "memory"),
+])
+def test_outcomes(bench, body, outcome, said):
+    found = verdict(bench, body)
+    text = message(found, bench.tree, HW1, BLANKS)
+    assert found.outcome is outcome, text
+    assert said in (text if outcome is not Outcome.PASS else "")
+
+
+def test_a_loop_ends_and_the_next_check_goes_on(bench, monkeypatch):
+    """The child is started again, on the same tree."""
+    other = next(c for c in HW1.checks if DIV.id not in c.blanks and c.question == "hw1.Q1")
+    short = ABOUT_DIV.__class__(**{**vars(ABOUT_DIV), "timeout_s": 0.5})
+    with bench.with_bodies({DIV: "while True:\n    pass"}), \
+            Runner(bench.tree, HW1, caches=False) as runner:
+        began = time.perf_counter()
+        assert runner.run(short).outcome is Outcome.TIMEOUT
+        assert time.perf_counter() - began < 20
+        assert runner.run(other).outcome is Outcome.PASS
+
+
+def test_what_the_check_started_ends_with_it(bench, tmp_path):
+    """A process that the code leaves behind does not outlive the check."""
+    if os.name != "posix":
+        pytest.skip("process groups are POSIX")
+    note = tmp_path / "pid"
+    body = (f"import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', "
+            f"'import time; time.sleep(60)'])\nopen({str(note)!r}, 'w').write(str(child.pid))\n"
+            "while True:\n    pass")
+    short = ABOUT_DIV.__class__(**{**vars(ABOUT_DIV), "timeout_s": 2.0})
+    with bench.with_bodies({DIV: body}), Runner(bench.tree, HW1, caches=False) as runner:
+        assert runner.run(short).outcome is Outcome.TIMEOUT
+    pid = int(note.read_text())
+    for _ in range(50):
+        if not is_alive(pid):
+            return
+        time.sleep(0.1)
+    pytest.fail("the child's child is alive")
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+def test_the_message_points_into_the_blank(bench):
+    found = verdict(bench, "x = a\nreturn x @ b @ 3")
+    assert (found.file, found.source) == (DIV.file, "return x @ b @ 3")
+    assert f"{DIV.file}:{found.line}" in message(found, bench.tree, HW1, BLANKS)
+
+
+def test_an_error_in_another_blank_names_that_one(bench):
+    """A check of the backward pass that fails in a forward body says so."""
+    check = next(c for c in HW1.checks if "hw1.Q2.EWiseDiv.gradient" == c.blanks[0])
+    found = verdict(bench, "return a.nonsense", check)
+    assert found.outcome is Outcome.RAISED
+    assert found.blank == DIV.id
+
+
+def test_prints_are_shown_and_are_no_answer(bench):
+    found = verdict(bench, "print('a has shape', a.shape)\nprint('\\x1b[31mred')\nreturn a * b")
+    text = message(found, bench.tree, HW1, BLANKS)
+    assert found.outcome is Outcome.WRONG
+    assert "printed: a has shape" in text
+    assert "\x1b" not in text
+
+
+def test_an_answer_written_by_hand_is_no_answer(bench):
+    """Whatever is written to any open file is not taken for the right numbers."""
+    body = ("import os\nfor fd in range(3, 12):\n    try:\n        os.write(fd, b'0' * 64)\n"
+            "    except OSError:\n        pass\nreturn a * b")
+    assert verdict(bench, body).outcome in (Outcome.DIED, Outcome.WRONG)
+
+
+def test_a_file_that_does_not_parse(bench):
+    text = decode(bench.reference[DIV.file])
+    broken = with_body(text, DIV.name, "return (a / b")
+    with bench.with_texts({DIV.file: broken}), Runner(bench.tree, HW1, caches=False) as runner:
+        found = [runner.run(check) for check in HW1.checks[:3]]
+    assert {v.outcome for v in found} == {Outcome.RAISED}
+    assert all("SyntaxError" in v.text and v.file == DIV.file for v in found)
+
+
+def test_a_loop_at_import(bench, monkeypatch):
+    monkeypatch.setattr(runner_module, "START_S", 1.0)
+    short = ABOUT_DIV.__class__(**{**vars(ABOUT_DIV), "timeout_s": 0.5})
+    text = "while True:\n    pass\n"
+    with bench.with_texts({"minigrad/errors.py": text}), \
+            Runner(bench.tree, HW1, caches=False) as runner:
+        assert runner.run(short).outcome in (Outcome.TIMEOUT, Outcome.DIED)
+
+
+def test_the_installed_package_is_out_of_reach(tmp_path):
+    """A tree without gans does not get somebody else's."""
+    (tmp_path / "minigrad").mkdir()
+    (tmp_path / "minigrad" / "__init__.py").write_text("import gans\n")
+    with Runner(tmp_path, HW1) as runner:
+        found = runner.run(ABOUT_DIV)
+    assert found.outcome is Outcome.RAISED
+    assert "there is no folder gans in your tree" in found.text
+
+
+@pytest.mark.parametrize("planted", ["numpy.py", "sitecustomize.py", "json.py", "wire.py"])
+def test_planted_files_are_not_imported(bench, planted):
+    """Only minigrad and gans are looked for in the tree."""
+    path = bench.tree / planted
+    path.write_text("raise SystemExit('planted')\n")
+    try:
+        assert verdict(bench, RIGHT).outcome is Outcome.PASS
+    finally:
+        path.unlink()
+
+
+def test_the_tree_stays_clean(bench):
+    before = {p for p in bench.tree.rglob("*")}
+    assert verdict(bench, RIGHT).outcome is Outcome.PASS
+    assert {p for p in bench.tree.rglob("*")} == before
+
+
+def test_cases_differ_and_repeat():
+    check = runner_module.checks_of(HW1)[ABOUT_DIV.id]
+    one, same, other = (runner_module.drawn(check, *at) for at in [(0, 0), (0, 0), (0, 1)])
+    assert all(np.array_equal(one[name], same[name]) for name in one)
+    assert any(not np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_messages_are_short_whatever_comes(bench):
+    body = "raise ValueError('x' * 100_000 + chr(10) * 50)"
+    found = verdict(bench, textwrap.dedent(body))
+    lines = message(found, bench.tree, HW1, BLANKS).split("\n")
+    assert len(lines) <= LINES
+    assert max(map(len, lines)) <= WIDTH + 40  # the id of a check is never cut
+
+
+def test_runs_import_nothing_of_the_library():
+    """The child has no installed minigrad: what is copied needs NumPy and the standard library."""
+    known = sys.stdlib_module_names | {"numpy"}
+    for path in sorted((runner_module.HERE / "runs").glob("*.py")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            words = line.split()
+            if words[:1] == ["import"] or (words[:1] == ["from"] and "import" in words):
+                top = words[1].split(".")[0]
+                assert top in known or words[1].startswith("."), f"{path.name}: {line}"
