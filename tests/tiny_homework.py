@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from minigrad.homework import carry, cli, release, spec, workplace
+from minigrad.homework import carry, cli, doctor, release, spec, workplace
 from minigrad.homework.release import Tree
 from minigrad.homework.source import body_of, decode, with_body
 from minigrad.homework.spec import Blank, Homework
@@ -144,7 +144,7 @@ title = "Play"
 NOTEBOOK = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"who": "ran it"}, "cells": [
     {"cell_type": "markdown", "metadata": {}, "id": "a", "source": ["A story.\n", "More."]},
     {"cell_type": "code", "metadata": {"tags": ["x"]}, "id": "b", "source": "1 + 1",
-     "execution_count": 3, "outputs": [{"output_type": "stream", "text": "/home/me"}]},
+     "execution_count": 3, "outputs": [{"output_type": "stream", "text": "somebody"}]},
 ]}
 
 EIGHT, NINE = spec.parse("hw8", HW8), spec.parse("hw9", HW9)
@@ -176,12 +176,13 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 return found
         raise spec.SpecError(f"there is no homework {name!r}")
 
-    for module in (carry, cli, release, workplace):
+    for module in (carry, cli, doctor, release, workplace):
         monkeypatch.setattr(module, "homeworks", lambda: BOTH)
         if hasattr(module, "homework"):
             monkeypatch.setattr(module, "homework", homework)
     monkeypatch.setattr(workplace, "checkout", lambda: root)
-    monkeypatch.setattr(workplace, "__file__", str(root / "minigrad" / "homework" / "w.py"))
+    for module in (doctor, workplace):  # they look for the installed library beside themselves
+        monkeypatch.setattr(module, "__file__", str(root / "minigrad" / "homework" / "w.py"))
     return root
 
 

@@ -36,7 +36,7 @@ from .source import body_of, decode, opened, with_body
 from .spec import Blank, Homework, Question, SpecError, homeworks
 from .workplace import Workplace, write_tree
 
-__all__ = ["POINTS", "Bench", "Bodies", "Finding", "Point", "Wrong", "bodies_of"]
+__all__ = ["POINTS", "Bench", "Bodies", "Finding", "Point", "Wrong", "bodies_of", "pages"]
 
 SEEDS = 10
 WRONG_EACH, RIGHT_EACH, CAUSES = 3, 3, 0.8
@@ -206,15 +206,19 @@ def starter_scores(bench: Bench, homework: Homework) -> Finding:
                    [f"{v.check.id}: {v.outcome.value} {v.text}" for v in bad])
 
 
+def pages(root: Path) -> dict[str, str]:
+    """The documents that students read besides the release: the README and the pages of docs."""
+    found = [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
+            for path in found if not {"_generated", "_build"} & set(path.parts)}
+
+
 def nothing_leaks(bench: Bench, homework: Homework) -> Finding:
     """The release compiles, is the library outside the blanks, and gives nothing away."""
     against = missing_blanks(bench.reference, homework.blanks)
     if not against:
-        texts = {path.relative_to(bench.root).as_posix(): path.read_text(encoding="utf-8")
-                 for path in sorted((bench.root / "docs").rglob("*.md"))
-                 if "_generated" not in path.parts and "_build" not in path.parts}
         tree = starter(bench.root, homework)
-        against = faults(tree, bench.reference, homework, texts)
+        against = faults(tree, bench.reference, homework, pages(bench.root))
         return Finding(f"{len(tree)} files, {len(homework.blanks)} blanks, "
                        f"{len(against)} faults", against)
     return Finding(f"{len(against)} blanks are not in the library", against)
@@ -359,9 +363,7 @@ def commands_work(bench: Bench, homework: Homework) -> Finding:
         if path.endswith(".ipynb"):
             cells = json.loads(content)["cells"]
             read[path] = "\n".join("".join(cell["source"]) for cell in cells)
-    pages = [bench.root / "README.md", *sorted((bench.root / "docs").rglob("*.md"))]
-    read |= {path.name: path.read_text(encoding="utf-8") for path in pages
-             if "_generated" not in path.parts}
+    read |= pages(bench.root)
     read |= {blank.id: "\n".join(blank.hints) for blank in homework.blanks}
     found = {(path, words) for path, text in read.items() for words in COMMAND.findall(text)}
     against = []

@@ -84,6 +84,14 @@ def _file(old: Workplace, name: str, new: Tree, done: Carried) -> None:
 def _module(old: Workplace, name: str, new: Tree, blanks: list[Blank], done: Carried) -> None:
     """A file of the library."""
     try:
+        content = (old.root / name).read_bytes()
+    except OSError as error:
+        if blanks or not isinstance(error, FileNotFoundError):
+            done.left.append(f"{name} of {old.root.name} cannot be read: {error.strerror}")
+        return
+    if content == new[name]:
+        return
+    try:
         text = decode(new[name])
         parse(text)
     except SourceError as error:
@@ -91,17 +99,10 @@ def _module(old: Workplace, name: str, new: Tree, blanks: list[Blank], done: Car
                          f"{error}")
         return
     try:
-        source = decode((old.root / name).read_bytes())
+        source = decode(content)
         tree = parse(source)
-    except FileNotFoundError:
-        if blanks:
-            done.left.append(f"{name} is missing in {old.root.name}")
-        return
-    except OSError as error:
-        done.left.append(f"{name} cannot be read: {error.strerror}")
-        return
     except SourceError as error:  # bodies are looked for between their marks
-        done.left.append(f"{name} cannot be read: {error}")
+        done.left.append(f"{name} of {old.root.name} cannot be read: {error}")
         tree = None
     carried = text
     for blank in blanks:
@@ -148,12 +149,13 @@ def _additions(source: str, old: ast.Module, text: str, name: str, needed: bool,
     if not needed and all(is_import for _, _, is_import in found):
         return text
     result = lines[:]
-    for at, added, _ in reversed(found):  # in the order of the old file, so of places too
+    # from below, so that the places above stay; what has one place keeps its order
+    for at, added, _ in reversed(sorted(found, key=lambda one: one[0])):
         result[at:at] = added
     changed = "\n".join(result)
     try:
-        compile(changed, name, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
+        parse(changed)
+    except SourceError as error:
         done.left.append(f"what you added to {name} does not fit: {error}")
         return text
     done.helpers += here.helpers
@@ -188,7 +190,10 @@ def _added(source: str, old: Sequence[ast.stmt], new: Sequence[ast.stmt], lines:
             yield at, [*room, *added] if anchor is None else [*added, *room], False
         elif isinstance(node, ast.ClassDef) and isinstance(known.get(node.name), ast.ClassDef):
             target = known[node.name]
-            if target.body[0].lineno > target.lineno:
+            if target.body[0].lineno == target.lineno:
+                if not same([node], [target]):
+                    done.left.append(f"the class {node.name} of {name}, which has one line there")
+            else:
                 yield from _added(source, node.body, target.body, lines,
                                   f"{scope}{node.name}.", name, done)
         elif not isinstance(node, DEFINITIONS | IMPORTS | ast.Pass) and not _is_text(node) \

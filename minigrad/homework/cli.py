@@ -27,6 +27,7 @@ from .watch import watch
 from .workplace import (
     Workplace,
     WorkplaceError,
+    added_files,
     pack,
     release_tree,
     write,
@@ -201,7 +202,8 @@ def _start(options: argparse.Namespace) -> int:
         raise WorkplaceError(f"{into.name} is the folder of something else; nothing was changed")
     old = _earlier(hw, into, options.old)
     if place is not None:  # it is there: only open blanks are filled
-        tree = {name: (into / name).read_bytes() for name in tree if (into / name).is_file()}
+        tree = {name: (into / name).read_bytes() for name in (*tree, *added_files(place))
+                if (into / name).is_file()}
     done = carry(old, tree) if old is not None else None
     if place is None:
         write_tree({**tree, **(done.files if done else {})}, into)

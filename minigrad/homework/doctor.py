@@ -59,7 +59,10 @@ def _files(place: Workplace) -> Iterator[tuple[bool, str]]:
         if not name.endswith(".py") or name in missing:
             continue
         try:
-            theirs = by_name(parse(decode((place.root / name).read_bytes())))
+            found = (place.root / name).read_bytes()
+            if found == content:
+                continue
+            theirs = by_name(parse(decode(found)))
         except (OSError, SourceError) as error:
             broken.append(f"{name}: {getattr(error, 'strerror', None) or error}")
             continue

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .acceptance import POINTS, Bench
+from .acceptance import POINTS, Bench, pages
 from .release import ReleaseError, checkout, faults, library, starter
 from .spec import SpecError, homework, homeworks
 from .workplace import write, zipped
@@ -81,7 +81,7 @@ def _release(options: argparse.Namespace) -> int:
                            "homeworks are not in the installed package")
     for hw in [homework(name) for name in options.homeworks]:
         tree = starter(root, hw)
-        found = faults(tree, library(root), hw)
+        found = faults(tree, library(root), hw, pages(root))
         if found:
             raise ReleaseError(f"{hw.name} is not fit for students:\n  " + "\n  ".join(found))
         options.out.mkdir(parents=True, exist_ok=True)

@@ -109,7 +109,7 @@ class Workplace:
         try:
             text = decode((self.root / blank.file).read_bytes())
         except (OSError, SourceError) as error:
-            return State(blank, False, f"{blank.file}: {error}")
+            return State(blank, False, f"{blank.file}: {_reason(error)}")
         try:
             body = body_of(text, blank.name).text
         except SourceError as error:
@@ -147,8 +147,8 @@ class Workplace:
             text = with_body(decode((self.root / blank.file).read_bytes()), blank.name,
                              placeholder(blank, self.homework.number), blank.id)
         except (OSError, SourceError) as error:
-            raise WorkplaceError(f"{blank.file}: {error}; put that right first, or take the file "
-                                 "from the release again") from error
+            raise WorkplaceError(f"{blank.file}: {_reason(error)}; put that right first, or take "
+                                 "the file from the release again") from error
         kept = self.back_up([blank.file])
         write(self.root / blank.file, text.encode())
         return kept
@@ -172,6 +172,11 @@ class Workplace:
         with contextlib.suppress(OSError):
             (self.root / OWN).mkdir(exist_ok=True)
             write(self.root / OWN / f"{name}.json", (json.dumps(value, indent=1) + "\n").encode())
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the path of a student's home."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def write(path: Path, content: bytes) -> None:

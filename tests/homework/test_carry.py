@@ -1,15 +1,18 @@
 """Work goes along from one homework to the next, whatever stands around it; nothing is overwritten.
 """
 
+import ast
 from pathlib import Path
 
 import pytest
-from tiny_homework import ARITH, EIGHT, NINE, blank, solved, tiny, written
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny_homework import EIGHT, NINE, blank, solved, tiny, written
 
 from minigrad.homework import cli
 from minigrad.homework.carry import Carried, carry
 from minigrad.homework.release import META, Tree, checkout, starter
-from minigrad.homework.source import body_of, decode
+from minigrad.homework.source import body_of, decode, find, with_body
 from minigrad.homework.spec import homeworks
 from minigrad.homework.workplace import Workplace, write_tree
 
@@ -106,6 +109,35 @@ def test_a_raise_forgotten_below_the_work(old: Workplace, new: Tree) -> None:
                              "ementedError('hw8.Q2.double is not written yet; try: x')"))
     done = carry(old, new)
     assert len(done.blanks) == 3 and run(new, done)["double"](4.0) == 8.0
+
+
+LINES = st.lists(st.sampled_from([
+    "y = x", "if x:\n    y = 1\nelse:\n    y = 2", 'y = """low\n    x\n  """', "# a comment",
+    "y = [\n1,\n   2]", "", "def inner(a):\n    return a", "y = 1; z = 2", "for y in x: pass",
+    "y = f'''{x}\n    b'''", "y = 'a\\\n  b'", "    # deep comment", "with x as y:\n\treturn y",
+]), min_size=1, max_size=6)
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=LINES, unit=st.sampled_from(["    ", "  ", "\t"]), end=st.sampled_from(["\n", "\r\n"]),
+       name=st.sampled_from(["double", "Scale.backward"]))
+def test_any_body_goes_along(
+    old: Workplace, new: Tree, lines: list[str], unit: str, end: str, name: str
+) -> None:
+    path = old.root / FILE
+    before = path.read_bytes()
+    try:
+        body = "\n".join([*lines, "return x"])
+        text = with_body(decode(before), name, body, blank(name).id)
+        wanted = ast.dump(find(text, name))
+        if "'''" not in body and '"""' not in body and "\t" not in body and "'a" not in body:
+            text = text.replace("    ", unit)  # or it would change what the strings say
+        path.write_bytes(text.replace("\n", end).encode())
+        done = carry(old, new)
+        assert blank(name).id in done.blanks and done.left == []
+        assert ast.dump(find(decode(done.files[FILE]), name)) == wanted
+    finally:
+        path.write_bytes(before)
 
 
 @pytest.mark.parametrize("body", ["", "pass", "# only words", "..."])
@@ -280,7 +312,7 @@ def test_a_file_that_does_not_parse(old: Workplace, new: Tree) -> None:
         file.write("\ndef broken(:\n")
     done = carry(old, new)
     assert len(done.blanks) == 3 and run(new, done)["double"](4.0) == 8.0
-    assert any("arith.py cannot be read: line" in line for line in done.left)
+    assert any("arith.py of hw8 cannot be read: line" in line for line in done.left)
 
 
 def test_a_body_that_does_not_parse(old: Workplace, new: Tree) -> None:
@@ -308,7 +340,7 @@ def test_a_folder_of_which_little_is_left(old: Workplace, new: Tree) -> None:
     (old.root / "gans").rmdir()
     done = carry(old, new)
     assert len(done.blanks) == 3
-    assert done.left == ["gans/players.py is missing in hw8"]
+    assert done.left == ["gans/players.py of hw8 cannot be read: No such file or directory"]
 
 
 @pytest.mark.parametrize("content", [b"def f(:", b"\xff\xfe", b"-" * 100_000 + b"1"])
@@ -323,15 +355,26 @@ def test_a_new_file_without_the_function(old: Workplace, new: Tree) -> None:
     assert any("hw8.Q2.double does not fit" in line for line in done.left)
 
 
-def test_additions_that_do_not_fit_leave_the_bodies(old: Workplace, new: Tree) -> None:
-    edit(old, "class Scale:", "class Scale:\n    more = 1\n")
-    edit(old, "def quadruple(", "@nothing\ndef more(): return 1\n\n\ndef quadruple(")
-    edit(old, "def quadruple(", "from __future__ import annotations, division\n\n\ndef quadruple(")
-    old_text = (old.root / FILE).read_text()
-    assert ARITH != old_text
+def test_a_file_in_another_order(old: Workplace, new: Tree) -> None:
+    path = old.root / FILE
+    text = path.read_text()
+    begin, end = text.index("def quadruple"), text.index("def triple")
+    path.write_text(text[:begin] + "def one():\n    return 1\n\n\n" + text[end:]
+                    + "\n\ndef two():\n    return 2\n\n\n" + text[begin:end])
     done = carry(old, new)
-    assert len(done.blanks) == 3
-    assert run(new, done)["double"](4.0) == 8.0
+    names = run(new, done)
+    assert (names["one"](), names["two"](), names["quadruple"](1.0)) == (1, 2, 4.0)
+    assert done.left == [] and len(done.blanks) == 3
+
+
+def test_additions_to_a_class_on_one_line_are_left_out(old: Workplace, new: Tree) -> None:
+    edit(old, "class Scale:",
+         "class Mark:\n    def more(self):\n        return 1\n\n\nclass Scale:")
+    tree = new | {FILE: new[FILE] + b"\n\nclass Mark: pass\n"}
+    done = carry(old, tree)
+    assert len(done.blanks) == 3 and run(tree, done)["double"](4.0) == 8.0
+    assert not hasattr(run(tree, done)["Mark"], "more")
+    assert any("Mark" in line for line in done.left), done.left
 
 
 # ------------------------------------------------------------------------------- from the command

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy
 
-__all__ = ["Arrays", "call", "gradients", "scripted_random", "tensor", "tensors"]
+__all__ = ["Arrays", "call", "changed", "gradients", "scripted_random", "tensor", "tensors"]
 
 Arrays = dict[str, numpy.ndarray]
 
@@ -23,8 +23,22 @@ def tensor(lib: Callable, array: numpy.ndarray, requires_grad: bool = True) -> A
 
 
 def tensors(lib: Callable, inputs: Arrays, names: Sequence[str]) -> list[Any]:
-    """Leaves with the values of the named inputs."""
-    return [tensor(lib, inputs[name]) for name in names]
+    """Leaves with the values of the named inputs; it is noticed if these are changed."""
+    found = [tensor(lib, inputs[name]) for name in names]
+    _made.extend((name, inputs[name], x) for name, x in zip(names, found, strict=True))
+    return found
+
+
+_made: list[tuple[str, numpy.ndarray, Any]] = []
+
+
+def changed() -> list[str]:
+    """The names of leaves that ``tensors`` made and that were written to since; then forgets them.
+    """
+    names = [name for name, array, x in _made
+             if not numpy.array_equal(array, x.cached_data, equal_nan=array.dtype.kind == "f")]
+    _made.clear()
+    return names
 
 
 def call(lib: Callable, op: Callable, inputs: Arrays, names: Sequence[str]) -> dict[str, Any]:
