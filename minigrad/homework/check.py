@@ -126,8 +126,10 @@ def compare(
             return fault
     for name in wanted:
         fault = _numbers(check, inputs, name, outputs, wanted)
-        if fault is not None:  # a changed input makes a second call go wrong
-            return _changed(mutated) if name.endswith(SECOND) and mutated else fault
+        if fault is not None:  # a changed input is the likely cause, above all of a second call's
+            changed = _changed(mutated)
+            return changed if changed and name.endswith(SECOND) else (
+                Fault(fault.text, changed.cause) if changed else fault)
     return _changed(mutated)
 
 
@@ -142,6 +144,9 @@ def _form(check: Check, name: str, output: Output | None, want: numpy.ndarray) -
     got = output.array
     if got.shape != want.shape:
         cause = explain(got, want).text if check.kind is Kind.GRADIENT else ""
+        added = got.shape[:max(0, got.ndim - want.ndim)]
+        if added and got.shape == added + want.shape and set(added) == {1}:
+            cause = "the axes in front have size 1 and are to go: reshape"
         return Fault(f"{name}: shape got {got.shape}, want {want.shape}", cause, Outcome.SHAPE)
     if output.kind != "number" and want.dtype.kind == "f" and got.dtype != want.dtype:
         low = "float32: " if got.dtype == numpy.float32 else ""
@@ -244,4 +249,4 @@ def _changed(mutated: list[str]) -> Fault | None:
     if not mutated:
         return None
     return Fault(f"{mutated[0]} was changed in place; its values belong to the caller",
-                 "input mutated: make a new array instead of writing into the one given")
+                 f"input mutated: {mutated[0]} was written into; make a new array instead")

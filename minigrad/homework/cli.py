@@ -9,17 +9,20 @@ Leaves out: grading. Hidden checks are the same programs on other inputs.
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .carry import carry
+from .carry import Carried, carry
 from .check import Outcome
-from .doctor import examine
+from .doctor import changed_outside, examine
+from .release import Tree
 from .report import message, place_of, score, table
 from .runner import PUBLIC_SEED, Runner, Verdict
 from .spec import Blank, CheckSpec, Homework, Question, SpecError, homework, homeworks
@@ -80,8 +83,8 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
         sub.set_defaults(run=run)
         if target:
-            sub.add_argument("target", nargs=None if target == "one" else "?",
-                             metavar="hw1 | hw1.Q2 | MatMul.gradient")
+            sub.add_argument("target", nargs=None if target == "one" else "?", metavar="NAME",
+                             help="hw1, hw1.Q2, MatMul.gradient or the id of a check")
         if tree:
             sub.add_argument("--tree", type=Path, metavar="DIR",
                              help="the homework folder (default: the one you are in)")
@@ -158,7 +161,8 @@ def _homework(place: Workplace, target: str | None) -> Homework:
         found = [hw for hw in homeworks() if any(_is_meant(b.id, target) for b in hw.blanks)]
         if found:
             return found[0]
-    raise WorkplaceError("this is the library itself; name a homework: minigrad-hw check hw1")
+    raise WorkplaceError("this is the library itself, which is the solution: go into your homework "
+                         "folder, or name a homework: minigrad-hw check hw1")
 
 
 def _is_meant(full: str, target: str) -> bool:
@@ -173,7 +177,7 @@ def _checks(hw: Homework, target: str | None) -> list[CheckSpec]:
              or any(_is_meant(b, target) for b in c.blanks)]
     if found:
         return found
-    raise UnknownTarget(f"nothing is called {target!r}; there are {hw.name}, "
+    raise UnknownTarget(f"nothing is called {target!r}{_similar(hw, target)}; there are {hw.name}, "
                         f"{', '.join(q.id for q in hw.questions)}, checks such as "
                         f"{hw.checks[0].id} and blanks such as {hw.blanks[0].name}")
 
@@ -183,8 +187,18 @@ def _blanks_of(hw: Homework, target: str) -> list[Blank]:
     found = [b for b in hw.blanks if b.question == target or _is_meant(b.id, target)]
     if found:
         return found
-    raise UnknownTarget(f"no blank is called {target!r}; there are "
-                        f"{', '.join(b.id for b in hw.blanks)}")
+    raise UnknownTarget(f"no blank is called {target!r}{_similar(hw, target)}; minigrad-hw status "
+                        "lists them")
+
+
+def _similar(hw: Homework, target: str) -> str:
+    """A question of what may have been meant."""
+    names = [hw.name, *(q.id for q in hw.questions), *(c.id for c in hw.checks),
+             *(b.id for b in hw.blanks), *(b.name for b in hw.blanks)]
+    by_lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(target.lower(), by_lower, 1) or difflib.get_close_matches(
+        f"{hw.name}.{target}".lower(), by_lower, 1)
+    return f" (did you mean {by_lower[close[0]]}?)" if close else ""
 
 
 def _all_blanks() -> dict[str, Blank]:
@@ -195,36 +209,66 @@ def _all_blanks() -> dict[str, Blank]:
 
 
 def _start(options: argparse.Namespace) -> int:
-    into = (options.into or Path(options.homework)).resolve()
-    hw, tree = release_tree(options.homework, options.release)
+    into = _into(options)
+    hw, fresh = release_tree(options.homework, options.release)
     place = Workplace.at(into) if into.is_dir() else None
     if place is not None and place.homework is not hw:
         raise WorkplaceError(f"{into.name} is the folder of something else; nothing was changed")
     old = _earlier(hw, into, options.old)
-    if place is not None:  # it is there: only open blanks are filled
-        tree = {name: (into / name).read_bytes() for name in (*tree, *added_files(place))
-                if (into / name).is_file()}
+    tree = fresh
+    if place is not None:  # it is there: open blanks are filled, missing files put back
+        there = (*fresh, *added_files(place))
+        tree = fresh | {name: (into / name).read_bytes() for name in there
+                        if (into / name).is_file()}
     done = carry(old, tree) if old is not None else None
+    carried = done.files if done else {}
     if place is None:
-        write_tree({**tree, **(done.files if done else {})}, into)
+        write_tree({**tree, **carried}, into)
         print(f"made {_shown(into)}: {hw.title}, {len(hw.blanks)} blanks, 100 points")
     else:
         print(f"{_shown(into)} is there already; what you wrote in it stays as it is")
-        if done and done.files:
-            kept = place.back_up([name for name in done.files if (into / name).is_file()])
-            for name, content in done.files.items():
-                (into / name).parent.mkdir(parents=True, exist_ok=True)
-                write(into / name, content)
-            print(f"the files as they were: {kept.relative_to(into)}")
-    if done is not None:
-        print(f"carried over from {_shown(old.root)}: {len(done.blanks)} blanks")
-        for what, lines in (("added by you, carried over too", done.helpers),
-                            ("not carried over", done.left)):
-            for line in lines:
-                print(f"  {what}: {line}")
+        missing = {name: tree[name] for name in fresh if not (into / name).is_file()}
+        _put(place, {**missing, **carried})
+        for name in missing:
+            print(f"  was missing, put back: {name}")
+    _say_carried(hw, old, done)
     notebook = next((name for name in tree if name.endswith(".ipynb")), "")
     print(f"next: go into {_shown(into)}, read {notebook}, and try: minigrad-hw status")
     return 0
+
+
+def _into(options: argparse.Namespace) -> Path:
+    """The folder to make: the one given, else one beside the homework folder that one is in."""
+    if options.into is not None:
+        return options.into.resolve()
+    try:
+        return Workplace.around(Path.cwd()).root.parent / options.homework
+    except WorkplaceError:
+        return Path.cwd() / options.homework
+
+
+def _put(place: Workplace, files: Tree) -> None:
+    """Write files into a folder, after copies were made of those that are there."""
+    there = [name for name in files if (place.root / name).is_file()]
+    if there:
+        print(f"the files as they were: {place.back_up(there).relative_to(place.root)}")
+    for name, content in files.items():
+        (place.root / name).parent.mkdir(parents=True, exist_ok=True)
+        write(place.root / name, content)
+
+
+def _say_carried(hw: Homework, old: Workplace | None, done: Carried | None) -> None:
+    """What came along from the folder of an earlier homework, and what did not."""
+    if old is None or done is None:
+        if hw.number > 1:
+            print("no folder of an earlier homework lies beside it, so that its blanks are open "
+                  f"too; to take your work along: minigrad-hw start {hw.name} --from FOLDER")
+        return
+    print(f"carried over from {_shown(old.root)}: {len(done.blanks)} blanks that were open here")
+    for what, lines in (("added by you, carried over too", done.helpers),
+                        ("not carried over", done.left)):
+        for line in lines:
+            print(f"  {what}: {line}")
 
 
 def _earlier(hw: Homework, into: Path, given: Path | None) -> Workplace | None:
@@ -277,12 +321,16 @@ def _check(options: argparse.Namespace) -> int:
     place = _place(options)
     hw = _homework(place, options.target)
     verdicts = run_checks(place, hw, _checks(hw, options.target), options.seed)
+    about = [b.id for b in hw.blanks if options.target and _is_meant(b.id, options.target)]
+    # who asks for one blank is told of checks that need others too, but not judged by them
+    judged = [v for v in verdicts if not about or v.blank in about
+              or v.outcome not in (Outcome.UNSOLVED, Outcome.BLOCKED)]
     if options.json:
         print(json.dumps([_as_json(v, place, hw) for v in verdicts]))
     else:
-        about = [b.id for b in hw.blanks if options.target and _is_meant(b.id, options.target)]
-        print(summary(place, hw, verdicts, len(verdicts) if options.all else MESSAGES, about))
-    return 0 if all(v.passed for v in verdicts) else 1
+        most = len(verdicts) if options.all else MESSAGES
+        print(summary(place, hw, judged, [v for v in verdicts if v not in judged], most))
+    return 0 if judged and all(v.passed for v in judged) else 1
 
 
 def run_checks(place: Workplace, hw: Homework, checks: Sequence[CheckSpec], seed: int
@@ -302,30 +350,39 @@ def run_checks(place: Workplace, hw: Homework, checks: Sequence[CheckSpec], seed
     return verdicts
 
 
-def summary(place: Workplace, hw: Homework, verdicts: Sequence[Verdict], most: int,
-            about: Sequence[str] = ()) -> str:
+def summary(place: Workplace, hw: Homework, verdicts: Sequence[Verdict],
+            later: Sequence[Verdict] = (), most: int = MESSAGES) -> str:
     """What ``check`` prints: a line for each question, the first messages, the score.
 
-    What is wrong comes first, then the first blank that is not written. ``about`` are the blanks
-    that were asked for: of others it is only said that they are waited for.
+    What is wrong comes first, then the first blank that is not written, then what waits for which
+    blank. ``later`` are checks that cannot be run yet and do not count.
     """
     blanks = _all_blanks()
-    is_open = (Outcome.UNSOLVED, Outcome.BLOCKED)
-    wrong = _once([v for v in verdicts if not v.passed and v.outcome not in is_open])
-    unsolved = _once([v for v in verdicts if v.outcome is Outcome.UNSOLVED
-                      and (not about or v.blank in about)])
-    told = [message(v, place.root, hw, blanks) for v in wrong[:most]]
-    if len(wrong) > most:
-        told.append(f"and {len(wrong) - most} more; all of them: minigrad-hw check --all")
+    of = {outcome: [v for v in verdicts if v.outcome is outcome] for outcome in Outcome}
+    wrong = [v for v in verdicts if not v.passed and v not in of[Outcome.UNSOLVED]
+             and v not in of[Outcome.BLOCKED]]
+    once = _once(wrong)
+    told = [message(v, place.root, hw, blanks) for v in once[:most]]
+    if len(once) > most:
+        told.append(f"and {len(once) - most} more; all of them: minigrad-hw check --all")
+    if len(wrong) > len(once):
+        told.append(f"the same is behind {len(wrong) - len(once)} more checks")
+    outside = changed_outside(place) if wrong else []
+    if outside:
+        told.append(f"changed outside the blanks: {', '.join(outside[:3])}; is that why?")
+    unsolved = _once(of[Outcome.UNSOLVED])
     first = unsolved if most >= len(verdicts) else unsolved[:1]
     told += [message(v, place.root, hw, blanks) for v in first]
-    waiting = [v for v in verdicts if v.outcome in is_open and about and v.blank not in about]
-    told += [f"{v.check.id} waits for {v.blank}" for v in waiting]
+    for group, wait in ((of[Outcome.BLOCKED], "wait"), (later, "can be run later, which wait")):
+        counts = Counter(v.blank for v in group)
+        told += [f"{n} check{'s' if n > 1 else ''} {wait}{'s' if n == 1 and wait == 'wait' else ''}"
+                 f" for {blank}  {place_of(place.root, blanks[blank])}"
+                 for blank, n in counts.most_common(most)]
     points = sum(v.check.points for v in verdicts)
     end = f"{score(verdicts)} of {points} points"
-    if all(v.passed for v in verdicts):
+    if verdicts and all(v.passed for v in verdicts):
         end += ". All public checks passed; hidden checks use other inputs."
-    return "\n\n".join([table(hw, verdicts), *told, end])
+    return "\n\n".join([*filter(None, [table(hw, verdicts)]), *told, end])
 
 
 def _once(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -361,7 +418,7 @@ def _watch(options: argparse.Namespace) -> int:
     def look(questions: Sequence[Question]) -> bool:
         checks = [check for question in questions for check in question.checks]
         verdicts = run_checks(place, hw, checks, PUBLIC_SEED)
-        print(f"\n{time.strftime('%H:%M:%S')}\n{summary(place, hw, verdicts, 1)}", flush=True)
+        print(f"\n{time.strftime('%H:%M:%S')}\n{summary(place, hw, verdicts, most=1)}", flush=True)
         return all(v.passed for v in verdicts)
 
     watch(place, hw, [q for q in hw.questions if q.id in chosen], look, print)
@@ -416,9 +473,12 @@ def _pack(options: argparse.Namespace) -> int:
     states = place.states(hw)
     print(f"{_shown(out)}: {len(files)} files, "
           f"{sum(s.written for s in states)} of {len(states)} blanks written")
-    for state in states:
-        if state.problem:
-            print(f"  careful: {state.problem}")
+    careful = [f"{s.blank.id} is open" for s in states if not s.written and not s.problem]
+    careful += dict.fromkeys(s.problem for s in states if s.problem)
+    careful += [f"changed outside the blanks, which may not count: {text}"
+                for text in changed_outside(place)]
+    for text in careful:
+        print(f"  careful: {text}")
     return 0
 
 

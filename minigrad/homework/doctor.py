@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy
 
 from .. import __version__
-from .release import library
+from .check import Outcome
+from .release import Tree, library
 from .runner import Runner
 from .source import END, SourceError, by_name, decode, parse, same
 from .spec import homeworks
 from .workplace import Workplace
 
-__all__ = ["examine"]
+__all__ = ["changed_outside", "examine"]
 
 OLDEST = (3, 11)
 
@@ -49,17 +50,39 @@ def examine(place: Workplace | None) -> Iterator[tuple[bool, str]]:
 
 def _files(place: Workplace) -> Iterator[tuple[bool, str]]:
     """Files that are missing, do not parse, or were changed outside the blanks."""
-    reference = library(Path(__file__).resolve().parents[2])
-    missing = [name for name in reference if not (place.root / name).is_file()]
+    missing = [name for name in _library() if not (place.root / name).is_file()]
     yield not missing, "all files of the library are there" if not missing else \
-        f"missing: {', '.join(missing[:5])}; take them from the release again"
+        f"missing: {', '.join(missing[:5])}; minigrad-hw start {_name(place)} puts them back"
+    broken, changed = _compared(place)
+    yield not broken, "all files parse" if not broken else "; ".join(broken[:3])
+    yield not changed, "nothing was changed outside the blanks" if not changed else \
+        f"changed or gone outside the blanks: {', '.join(changed[:5])}; that may not count when " \
+        "it is graded"
+
+
+def _name(place: Workplace) -> str:
+    return place.homework.name if place.homework else ""
+
+
+def _library() -> Tree:
+    return library(Path(__file__).resolve().parents[2])
+
+
+def changed_outside(place: Workplace) -> list[str]:
+    """Functions that are no blanks and not the library's any more."""
+    return _compared(place)[1]
+
+
+def _compared(place: Workplace) -> tuple[list[str], list[str]]:
+    """Files that do not parse, and functions that were changed outside the blanks."""
     broken, changed = [], []
     blanks = {(b.file, b.name) for hw in homeworks() for b in hw.blanks}
-    for name, content in reference.items():
-        if not name.endswith(".py") or name in missing:
+    for name, content in _library().items():
+        path = place.root / name
+        if not name.endswith(".py") or not path.is_file():
             continue
         try:
-            found = (place.root / name).read_bytes()
+            found = path.read_bytes()
             if found == content:
                 continue
             theirs = by_name(parse(decode(found)))
@@ -70,10 +93,7 @@ def _files(place: Workplace) -> Iterator[tuple[bool, str]]:
                     for function, nodes in by_name(parse(decode(content))).items()
                     if (name, function) not in blanks
                     and not same(theirs.get(function, ()), nodes)]
-    yield not broken, "all files parse" if not broken else "; ".join(broken[:3])
-    yield not changed, "nothing was changed outside the blanks" if not changed else \
-        f"changed or gone outside the blanks: {', '.join(changed[:5])}; only blanks are " \
-        "handed in safely"
+    return broken, changed
 
 
 def _blanks(place: Workplace) -> Iterator[tuple[bool, str]]:
@@ -81,8 +101,11 @@ def _blanks(place: Workplace) -> Iterator[tuple[bool, str]]:
     if place.homework is None:
         return
     blanks = [blank for hw in homeworks() for blank in hw.blanks]
-    lost = [f"{s.blank.id} ({s.problem})" for s in map(place.state, blanks) if s.problem]
-    yield not lost, f"all {len(blanks)} blanks are found" if not lost else "; ".join(lost[:3])
+    lost = [s.problem for s in map(place.state, blanks) if s.problem]
+    own = len(place.homework.blanks)
+    yield not lost, f"all blanks are found: {own} of {place.homework.name}, " \
+        f"{len(blanks) - own} of other homeworks" if not lost else \
+        f"{len(lost)} blanks cannot be read: {'; '.join([*dict.fromkeys(lost)][:3])}"
     odd = []
     for name in sorted({blank.file for blank in blanks}):
         try:
@@ -101,5 +124,6 @@ def _child(place: Workplace) -> Iterator[tuple[bool, str]]:
     hw = place.homework or homeworks()[0]
     with Runner(place.root, hw) as runner:
         verdict = runner.run(hw.checks[0])
-    works = verdict.outcome.value not in ("TIMEOUT", "DIED", "MEMORY")
+    works = verdict.outcome in (Outcome.PASS, Outcome.UNSOLVED, Outcome.BLOCKED, Outcome.WRONG,
+                                Outcome.SHAPE, Outcome.DTYPE)
     yield works, f"the first check answers: {verdict.outcome.value} {verdict.text}"[:200]

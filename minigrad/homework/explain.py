@@ -45,7 +45,7 @@ def explain(
     """
     cause, advice = likely_cause(got, want, ones=ones, swapped=swapped, sizes=sizes)
     if cause is Cause.UNKNOWN:
-        return Explanation("" if gradient else "none of the usual ones")
+        return Explanation("")
     if not gradient:
         advice = _OF_VALUES.get(cause, advice.replace("gradient", "result"))
     return Explanation(f"{cause.value}: {advice.replace('analytic ', '')}")

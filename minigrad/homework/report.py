@@ -46,20 +46,26 @@ def message(verdict: Verdict, tree: Path, homework: Homework, blanks: dict[str, 
     elif verdict.outcome is Outcome.BLOCKED:
         lines += [f"  waits for {name}, which is not written yet"]
     else:
-        lines += [f"  in {name}"]
-        if len(spec.blanks) > 1:
-            lines[-1] += "  (or " + ", ".join(_short(b) for b in spec.blanks[1:3]) + (
-                ", ...)" if len(spec.blanks) > 3 else ")")
+        others = [_short(b) for b in spec.blanks if b != verdict.blank]
+        if "SyntaxError" in verdict.text or "IndentationError" in verdict.text:
+            lines += [f"  in {verdict.file}"]
+        else:
+            lines += [f"  in {name}" + (f"  (or {', '.join(others[:2])}"
+                                        f"{', ...' if len(others) > 2 else ''})" if others else "")]
         lines += _wrapped(printable(verdict.text), 4)
         if verdict.file:
-            lines += [f"  at {verdict.file}:{verdict.line}: {printable(verdict.source)}"[:WIDTH]]
+            lines += [_cut(f"  at {verdict.file}:{verdict.line}: {printable(verdict.source)}")]
         if verdict.cause:
             lines += _wrapped("likely cause: " + printable(verdict.cause), 3)
         printed = [printable(line) for line in verdict.printed.splitlines() if line.strip()]
-        lines += [f"  printed: {line}"[:WIDTH] for line in printed[-2:]]
+        lines += [_cut(f"  printed: {line}") for line in printed[-2:]]
         lines += [f"  seed {verdict.seed}, case {verdict.case}; again: minigrad-hw check {spec.id}"
                   + (f" --seed {verdict.seed}" if verdict.seed else "")]
     return "\n".join(lines[:LINES])
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else line[:WIDTH - 4] + " ..."
 
 
 def _wrapped(text: str, most: int) -> list[str]:

@@ -215,7 +215,7 @@ class Runner:
             return verdict(Outcome.DIED, f"the process {how}",
                            "exit() or os._exit() in the code, or a crash of the interpreter")
         header, arrays = answer
-        where = self._where(header.get("places", ()))
+        where = self._where(spec, header.get("places", ()))
         if header["outcome"] == "open":
             is_own = header["blank"] in spec.blanks
             return verdict(Outcome.UNSOLVED if is_own else Outcome.BLOCKED,
@@ -224,13 +224,14 @@ class Runner:
             return verdict(Outcome.MEMORY, "the memory did not suffice",
                            "an array is far larger than it has to be", **where)
         if header["outcome"] == "raised":
-            cause = "something is None: is a return statement missing?" if (
-                "'NoneType'" in header["error"]) else ""
-            return verdict(Outcome.RAISED, header["error"], cause, **where)
+            return verdict(Outcome.RAISED, header["error"], _cause_of(header["error"]), **where)
         fault = _judge(check, inputs, header, arrays)
         if fault is None:
             return verdict(Outcome.PASS)
-        return verdict(fault.outcome, fault.text, fault.cause)
+        # a check of many operations begins its outputs' names with that of the operation
+        named = [b for b in spec.blanks if b.split(".")[2] == fault.text.split(":")[0]]
+        return verdict(fault.outcome, fault.text, fault.cause,
+                       **({"blank": named[0]} if named else {}))
 
     def _death(self, child: _Child) -> str:
         """How a child ended that gives no more answers."""
@@ -243,15 +244,25 @@ class Runner:
             return f"ended with signal {names.get(-code, -code)} before it answered"
         return f"ended with exit code {code} before it answered"
 
-    def _where(self, places: Sequence[Sequence]) -> dict[str, Any]:
-        """The innermost place that lies in a blank, and that blank; else the innermost place."""
-        for file, line, source in reversed(places):
+    def _where(self, spec: CheckSpec, places: Sequence[Sequence]) -> dict[str, Any]:
+        """Which blank an error came from, and the place in it; else the innermost place.
+
+        The check's main blank if it was being run; else the innermost blank, its own first. What
+        is called with wrong arguments raises, and is not to blame.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for file, line, source in places:
             for blank in self._blanks:
                 if blank.file == file and line in self._lines(blank):
-                    return {"blank": blank.id, "file": file, "line": line, "source": source}
-        if places:
-            return dict(zip(("file", "line", "source"), places[-1], strict=True))
-        return {}
+                    found.pop(blank.id, None)  # the innermost comes last
+                    found[blank.id] = {"blank": blank.id, "file": file, "line": line,
+                                       "source": source}
+        own = [blank for blank in found if blank in spec.blanks]
+        for candidates in (spec.blanks[:1], own[::-1], [*found][::-1]):
+            for blank in candidates:
+                if blank in found:
+                    return found[blank]
+        return dict(zip(("file", "line", "source"), places[-1], strict=True)) if places else {}
 
     def _lines(self, blank: Blank) -> range:
         """The lines of a blank's function, counted from 1; none where it cannot be found."""
@@ -295,3 +306,17 @@ def _judge(check: Check, inputs: Arrays, header: dict[str, Any], arrays: list) -
         with numpy.errstate(all="ignore"):
             return compare(check, inputs, outputs, mutated)
     return compare(check, inputs, outputs, mutated)
+
+
+CAUSES = (
+    ("gradients for", "return one gradient for each input, as a tuple"),
+    ("'NoneType'", "something is None: a missing return, or a None that has to be skipped"),
+    ("got NoneType", "something is None: a missing return, or a None that has to be skipped"),
+    ("BdbQuit", "a check has no keyboard for a debugger: use print"),
+    ("wants Tensors, got", "ndarray instead of Tensor: compute with Tensors and return Tensors"),
+)
+
+
+def _cause_of(error: str) -> str:
+    """What an exception most likely comes from, where its text tells; else nothing."""
+    return next((cause for said, cause in CAUSES if said in error), "")

@@ -295,7 +295,7 @@ def placeholder(blank: Blank, homework: int) -> str:
     if number > homework:
         return f'raise NotImplementedError("{blank.id} comes in {blank.homework}")'
     return (f'raise NotImplementedError("{blank.id} is not written yet; '
-            f'try: minigrad-hw hint {blank.question}")')
+            f'try: minigrad-hw hint {blank.id}")')
 
 
 def opened(text: str, blanks: list[Blank], homework: int) -> str:
@@ -328,6 +328,17 @@ def _statements(body: str) -> list[ast.stmt]:
             continue
         return tree.body[0].body if text != body else tree.body
     return [ast.Raise()]
+
+
+def with_marked_body(text: str, blank_id: str, body: str) -> str | None:
+    """The text with another body between the marks of an id; None where these are not whole."""
+    if marked_body(text, blank_id) is None:
+        return None
+    lines = text.split("\n")
+    begin = max(i for i, line in enumerate(lines) if line.strip() == f"{BEGIN} {blank_id}")
+    end = min(i for i, line in enumerate(lines) if i > begin and _is_marker(line))
+    indent = lines[begin][:len(lines[begin]) - len(lines[begin].lstrip())]
+    return "\n".join([*lines[:begin + 1], indent + body, *lines[end:]])
 
 
 def marked_body(text: str, blank_id: str) -> str | None:

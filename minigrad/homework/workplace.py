@@ -25,7 +25,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from .release import META, ReleaseError, Tree, checkout, starter
-from .source import SourceError, body_of, decode, is_open, marked_body, placeholder, with_body
+from .source import (
+    SourceError,
+    body_of,
+    decode,
+    is_open,
+    marked_body,
+    placeholder,
+    with_body,
+    with_marked_body,
+)
 from .spec import Blank, Homework, SpecError, homework, homeworks
 
 __all__ = ["State", "Workplace", "WorkplaceError", "added_files", "pack", "release_tree", "unpack",
@@ -143,12 +152,19 @@ class Workplace:
         """
         if self.homework is None:
             raise WorkplaceError("this is the library itself; reset works in a homework folder")
+        empty = placeholder(blank, self.homework.number)
         try:
-            text = with_body(decode((self.root / blank.file).read_bytes()), blank.name,
-                             placeholder(blank, self.homework.number), blank.id)
+            before = decode((self.root / blank.file).read_bytes())
         except (OSError, SourceError) as error:
-            raise WorkplaceError(f"{blank.file}: {_reason(error)}; put that right first, or take "
-                                 "the file from the release again") from error
+            raise WorkplaceError(f"{blank.file}: {_reason(error)}") from error
+        try:
+            text = with_body(before, blank.name, empty, blank.id)
+        except SourceError as error:  # perhaps what is wrong stands in the blank itself
+            text = with_marked_body(before, blank.id, empty)
+            if text is None:
+                raise WorkplaceError(f"{blank.file}: {_reason(error)}; put that right first, or "
+                                     "delete the file and start again: only what is missing is "
+                                     "put back") from error
         kept = self.back_up([blank.file])
         write(self.root / blank.file, text.encode())
         return kept
@@ -321,6 +337,9 @@ def release_tree(name: str, source: Path | None) -> tuple[Homework, Tree]:
         raise WorkplaceError(f"{source.name}: {META} is damaged: {error}") from error
     if inside != name:
         raise WorkplaceError(f"{source.name} is a release of {inside}, not of {name}")
+    if not any(path.endswith(".ipynb") for path in tree) or "minigrad/__init__.py" not in tree:
+        raise WorkplaceError(f"{source.name} is no whole release: it has no notebook or no "
+                             "library; is it a submission?")
     return hw, tree
 
 

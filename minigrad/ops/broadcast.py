@@ -100,5 +100,16 @@ class BroadcastOp(TensorOp):
         """``gradient``, each entry summed back to the shape of its input."""
         result = self.gradient(out_grad, node)
         pieces = result if isinstance(result, tuple) else (result,)
-        return tuple([g if g is None or g.cached_data.shape == x.cached_data.shape
-                      else sum_to(g, x.shape) for g, x in zip(pieces, node.inputs, strict=True)])
+        if len(pieces) != len(node.inputs):
+            raise ShapeError(f"{type(self).__name__}.gradient returned {len(pieces)} gradients for "
+                             f"{len(node.inputs)} inputs")
+        try:
+            return tuple([g if g is None or g.cached_data.shape == x.cached_data.shape
+                          else sum_to(g, x.shape)
+                          for g, x in zip(pieces, node.inputs, strict=True)])
+        except AttributeError:
+            kinds = ", ".join(type(g).__name__ for g in pieces)
+            if all(g is None or isinstance(g, Tensor) for g in pieces):
+                raise
+            raise TypeError(f"{type(self).__name__}.gradient: wants Tensors, got ({kinds})"
+                            ) from None

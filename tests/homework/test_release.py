@@ -51,7 +51,7 @@ def test_a_good_release_has_no_fault(tree: Tree, reference: Tree) -> None:
 
 def test_what_students_see_in_an_open_file(tree: Tree) -> None:
     text = decode(tree["minigrad/arith.py"])
-    assert '"hw8.Q2.double is not written yet; try: minigrad-hw hint hw8.Q2"' in text
+    assert '"hw8.Q2.double is not written yet; try: minigrad-hw hint hw8.Q2.double"' in text
     assert '"hw9.Q1.triple comes in hw9"' in text
     assert '"""3 x; comes in the next homework."""' in text  # docstrings are the specification
     assert "written with the helper" not in text and "_of_gradient" not in text

@@ -121,9 +121,14 @@ def _naive_log_sum_exp(a: numpy.ndarray, axes: Any, keepdims: bool) -> numpy.nda
 
 
 def _large(rng: Rng) -> Arrays:
-    """Numbers around +1000 and -1000."""
-    a = normal(rng, *_sizes(rng, 3))
-    return {"a": a + 1000.0 * rng.choice([-1.0, 1.0])}
+    """Numbers around +1000 and -1000, in turns along one axis: no shift suits all groups."""
+    return {"a": _far_apart(rng, normal(rng, *_sizes(rng, 3)))}
+
+
+def _far_apart(rng: Rng, a: numpy.ndarray) -> numpy.ndarray:
+    axis = int(rng.integers(a.ndim))
+    signs = (-1.0) ** (numpy.arange(a.shape[axis]) + rng.integers(2))
+    return a + 1000.0 * signs.reshape([-1 if i == axis else 1 for i in range(a.ndim)])
 
 
 def _broadcast_inputs(rng: Rng) -> Arrays:
@@ -307,7 +312,7 @@ def _reduction_gradient_inputs(rng: Rng) -> Arrays:
 
 def _large_gradient_inputs(rng: Rng) -> Arrays:
     inputs = _reduction_gradient_inputs(rng)
-    return {**inputs, "a": inputs["a"] + 1000.0 * rng.choice([-1.0, 1.0])}
+    return {**inputs, "a": _far_apart(rng, inputs["a"])}
 
 
 def _reduction_gradients(reduce: Callable) -> Callable[[Arrays], Arrays]:
@@ -483,6 +488,11 @@ def _diamonds(rng: Rng) -> Arrays:
     return _graph(parents, [len(parents) - 1])
 
 
+def _ladder(rng: Rng) -> Arrays:
+    """Every value is made from the last one twice: 2^60 paths, and 60 values."""
+    return _graph([LEAF] + [(k - 1, k - 1) for k in range(1, 60)], [59])
+
+
 def _several_roots(rng: Rng) -> Arrays:
     """Roots of which one is made from another, one comes twice and one stands apart."""
     parents = [LEAF, LEAF, LEAF, (0, 1), (3, 0), (4, 3), (5, 1), (2, -1), (6, 7)]
@@ -541,7 +551,7 @@ def _judge_order(inputs: Arrays, outputs: Mapping[str, numpy.ndarray]) -> Fault 
 _ORDER = tuple(
     Check(f"hw1.Q3.{name}", runs.order, inputs, _judge_order, kind=Kind.PROPERTY)
     for name, inputs in (("expression", _expression), ("diamonds", _diamonds),
-                         ("roots", _several_roots), ("chain", _chain)))
+                         ("ladder", _ladder), ("roots", _several_roots), ("chain", _chain)))
 
 
 # ----------------------------------------------------------------- Q4: the backward pass
