@@ -101,3 +101,26 @@ def test_broadcast_shape_names_the_operation():
     assert broadcast_shape("f", (2, 1), (3,), ()) == (2, 3)
     with pytest.raises(ShapeError, match=r"^f: shapes \(2,\) and \(3,\) do not broadcast"):
         broadcast_shape("f", (2,), (3,))
+
+
+class Halved(ops.EWiseAdd):
+    """An addition whose gradient is what a test asks for."""
+
+    def __init__(self, gradient):
+        self.returned = gradient
+
+    def gradient(self, out_grad, node):
+        return self.returned(out_grad)
+
+
+@pytest.mark.parametrize("returned, kind, said", [
+    (lambda g: None, ShapeError, "Halved.gradient returned 1 gradients for 2 inputs"),
+    (lambda g: g, ShapeError, "returned 1 gradients for 2 inputs"),
+    (lambda g: (g, g, g), ShapeError, "returned 3 gradients for 2 inputs"),
+    (lambda g: (g.numpy(), g), TypeError, r"wants Tensors, got \(ndarray, Tensor\)"),
+])
+def test_what_a_gradient_may_not_return(returned, kind, said):
+    x = Tensor([1.0, 2.0])
+    y = Halved(returned)(x, Tensor([[1.0, 2.0]]))
+    with pytest.raises(kind, match=said):
+        grad(y, x)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from .explain import SECOND, Explanation, explain, second_call
 __all__ = ["Arrays", "Check", "Fault", "Kind", "Outcome", "Output", "compare", "drawn"]
 
 Arrays = dict[str, numpy.ndarray]
+NOT_FINITE = ("overflow", "infinit", "nan", "by 0", "of 0")  # said of what may make NaN or infinity
 
 
 class Outcome(enum.Enum):
@@ -83,6 +84,8 @@ class Check:
         Allowed difference, relative to the largest element wanted.
     suspects : mapping
         Usual mistakes: what one would get by it, under the sentence that names it.
+    blames : mapping
+        For checks about several blanks: how the name of an output begins, and the blank it is of.
     """
 
     id: str
@@ -92,6 +95,19 @@ class Check:
     tol: float = 1e-6
     kind: Kind = Kind.VALUE
     suspects: Mapping[str, Callable[[Arrays], Arrays]] = field(default_factory=dict)
+    blames: Mapping[str, str] = field(default_factory=dict)
+
+    def blamed(self, fault: Fault, blanks: Sequence[str]) -> str:
+        """The id of the blank that a fault is of, among those that the check is about.
+
+        By ``blames``; else the blank of the operation with whose name the text begins; else the
+        first.
+        """
+        for prefix, name in self.blames.items():
+            if fault.text.startswith(prefix):
+                return next((b for b in blanks if b.split(".", 2)[2] == name), blanks[0])
+        operation = fault.text.split(":")[0]
+        return next((b for b in blanks if b.split(".")[2] == operation), blanks[0])
 
 
 def drawn(check: Check, seed: int, case: int) -> Arrays:
@@ -188,7 +204,10 @@ def _cause(
     """The likely cause: a usual mistake of this check, else one of those of any array."""
     got, want = outputs[name].array, wanted[name]
     with numpy.errstate(all="ignore"):
+        finite = bool(numpy.isfinite(got).all())
         for text, suspect in check.suspects.items():
+            if not finite and not any(word in text.lower() for word in NOT_FINITE):
+                continue  # NaN equals NaN whatever it comes from
             found = suspect(inputs).get(name)  # a mistake need not show in every output
             if found is None:
                 continue
@@ -213,6 +232,8 @@ def _cause(
     sizes = [(f"size of axis {axis} of {key}", size) for key, a in floats.items()
              for axis, size in enumerate(a.shape)]
     sizes += [(f"elements of {key}", a.size) for key, a in floats.items()]
+    numbers = [size for _, size in sizes]  # a factor of 2 or a common size means nothing
+    sizes = [(name, n) for name, n in sizes if n > 2 and numbers.count(n) <= 2]
     return explain(got, want, ones=ones, swapped=swapped, sizes=sizes,
                    gradient=check.kind is Kind.GRADIENT)
 

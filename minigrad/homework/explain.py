@@ -18,6 +18,7 @@ from ..gradcheck import Cause, likely_cause
 
 __all__ = ["SECOND", "Explanation", "explain", "second_call"]
 
+NEARLY = 1e-4  # relative to the largest element
 SECOND = ", second call"
 """How the names of outputs end that repeat a call: they have to be equal to the first."""
 
@@ -43,6 +44,16 @@ def explain(
     ``ones`` is what would be right for an upstream gradient of ones, ``swapped`` what would be
     right with a transposed operand, ``sizes`` are (name, number) pairs that a factor may stand for.
     """
+    if got.shape == want.shape and got.dtype.kind == "f":
+        strange = numpy.argwhere(~numpy.isfinite(want) & numpy.isfinite(got))
+        if strange.size:
+            index = tuple(int(i) for i in strange[0])
+            what = "NaN" if numpy.isnan(want[index]) else "infinity"
+            return Explanation(f"{what} is right at {index}")
+        if numpy.isfinite(got).all() and numpy.isfinite(want).all() and (
+                numpy.abs(got - want).max(initial=0) <= NEARLY * numpy.abs(want).max(initial=0)):
+            return Explanation("nearly right: an eps or a rounded constant that does not belong "
+                               "there, or lost digits")
     cause, advice = likely_cause(got, want, ones=ones, swapped=swapped, sizes=sizes)
     if cause is Cause.UNKNOWN:
         return Explanation("")

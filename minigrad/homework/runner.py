@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +38,14 @@ COPIED = ("worker.py", "wire.py", "runs")
 PUBLIC_SEED = 0
 PUBLIC_CASES = 2
 MEMORY = 4 * 2**30  # bytes of address space
-START_S = 60.0  # to import the tree, which the first run after an edit compiles
+START_S = 30.0  # to import the tree, which the first run after an edit compiles
 GRACE_S = 2.0  # for a process that has closed its pipe to end
+FORMS = {  # what an answer of each outcome holds
+    "open": {"blank": str},
+    "memory": {"places": list},
+    "raised": {"places": list, "error": str},
+    "done": {"outputs": list, "mutated": list},
+}
 SHOWN = 2000  # bytes of what the student's code printed
 
 
@@ -117,6 +124,8 @@ class Runner:
         self.checks = checks_of(homework)
         self._blanks = [blank for hw in homeworks() for blank in hw.blanks]
         self._child: _Child | None = None
+        self._serial = 0  # of requests: an answer to another one is none
+        self._stuck = False  # the tree cannot even be imported
         self._folder = ""
 
     def __enter__(self) -> Runner:
@@ -127,7 +136,7 @@ class Runner:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, target)
-        self._printed = open(Path(self._folder) / "printed", "w+b")
+        self._printed = open(Path(self._folder) / "printed", "a+b")
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -155,10 +164,13 @@ class Runner:
         listener.start()
         child = _Child(process, answers, listener)
         config = {"tree": str(self.tree), "homework": self.homework.name, "memory": MEMORY}
-        with contextlib.suppress(OSError, queue.Empty):  # the first check will tell
+        with contextlib.suppress(OSError):  # the first check will tell
             write_frame(process.stdin, config, [])
-            if not isinstance(child.answers.get(timeout=START_S), tuple):
-                child.answers.put(None)  # the end of the stream, for the first check to meet
+        try:
+            if not isinstance(answers.get(timeout=START_S), tuple):
+                answers.put(None)  # the end of the stream, for the first check to meet
+        except queue.Empty:
+            self._stuck = True
         return child
 
     def _end(self) -> None:
@@ -174,8 +186,9 @@ class Runner:
             else:
                 process.kill()
         process.wait()
-        child.listener.join()  # the pipe has ended
-        process.stdout.close()
+        child.listener.join(GRACE_S)  # the pipe has ended, unless somebody else holds it open
+        if not child.listener.is_alive():
+            process.stdout.close()
 
     # ---- one check
 
@@ -193,28 +206,30 @@ class Runner:
     def _case(self, spec: CheckSpec, check: Check, inputs: Arrays, seed: int, case: int) -> Verdict:
         def verdict(outcome: Outcome, text: str = "", cause: str = "", **more: Any) -> Verdict:
             return Verdict(spec, outcome, more.pop("blank", spec.blanks[0]), text, cause, seed,
-                           case, printed=self._tail(begin), **more)
+                           case, printed=self._tail(), **more)
 
-        begin = os.fstat(self._printed.fileno()).st_size
-        if self._child is None:
+        os.ftruncate(self._printed.fileno(), 0)
+        if self._child is None and not self._stuck:
             self._child = self._start()
-        child = self._child
-        request = {"run": check.run.__name__, "names": list(inputs)}
+        if self._stuck:
+            self._end()
+            return verdict(Outcome.TIMEOUT, f"importing your files did not end within {START_S:g} "
+                           "s", "a loop that does not end, outside of a function")
         try:
-            write_frame(child.process.stdin, request, list(inputs.values()))
-            answer = child.answers.get(timeout=spec.timeout_s)
+            answer = self._ask(self._child, check, inputs, spec.timeout_s)
+            header, arrays = self._checked(answer) if isinstance(answer, tuple) else ({}, [])
         except queue.Empty:
             self._end()
             return verdict(Outcome.TIMEOUT, f"no answer within {spec.timeout_s:g} s",
                            "a loop that does not end, or far more work than needed")
-        except OSError:
-            answer = None
-        if answer is None or isinstance(answer, FrameError):
-            how = f"sent what is no answer ({answer})" if answer else self._death(child)
+        except (OSError, FrameError) as error:
+            answer = error
+        if not isinstance(answer, tuple):
+            how = f"sent what is no answer ({answer})" if isinstance(answer, FrameError) \
+                else self._death(self._child)
             self._end()
             return verdict(Outcome.DIED, f"the process {how}",
-                           "exit() or os._exit() in the code, or a crash of the interpreter")
-        header, arrays = answer
+                           "os._exit() in the code, or a crash of the interpreter")
         where = self._where(spec, header.get("places", ()))
         if header["outcome"] == "open":
             is_own = header["blank"] in spec.blanks
@@ -224,14 +239,45 @@ class Runner:
             return verdict(Outcome.MEMORY, "the memory did not suffice",
                            "an array is far larger than it has to be", **where)
         if header["outcome"] == "raised":
-            return verdict(Outcome.RAISED, header["error"], _cause_of(header["error"]), **where)
+            last = header["places"][-1][:2] if header["places"] else None
+            inside = "blank" in where and [where["file"], where["line"]] == last
+            return verdict(Outcome.RAISED, header["error"], _cause_of(header["error"], inside),
+                           **where)
         fault = _judge(check, inputs, header, arrays)
         if fault is None:
             return verdict(Outcome.PASS)
-        # a check of many operations begins its outputs' names with that of the operation
-        named = [b for b in spec.blanks if b.split(".")[2] == fault.text.split(":")[0]]
         return verdict(fault.outcome, fault.text, fault.cause,
-                       **({"blank": named[0]} if named else {}))
+                       blank=check.blamed(fault, spec.blanks))
+
+    def _ask(self, child: _Child, check: Check, inputs: Arrays, seconds: float) -> Any:
+        """The answer to one request; queue.Empty if none comes in time, OSError from the pipe."""
+        self._serial += 1
+        request = {"run": check.run.__name__, "names": list(inputs), "serial": self._serial}
+        write_frame(child.process.stdin, request, list(inputs.values()))
+        end = time.monotonic() + seconds
+        while True:
+            answer = child.answers.get(timeout=max(0.0, end - time.monotonic()))
+            if not isinstance(answer, tuple) or answer[0].get("serial") == self._serial:
+                return answer
+
+    def _checked(self, answer: tuple[dict[str, Any], list]) -> tuple[dict[str, Any], list]:
+        """An answer that has the form of one; it comes from code that anyone may have written.
+
+        Raises
+        ------
+        FrameError
+            Naming what is wrong with it.
+        """
+        header = answer[0]
+        for key, kind in FORMS.get(str(header.get("outcome")), {"outcome": dict}).items():
+            if not isinstance(header.get(key), kind):
+                raise FrameError(f"an {header.get('outcome')!r} with {header.get(key)!r} as {key}")
+        for place in header.get("places", ()):
+            if not isinstance(place, list) or [*map(type, place)] != [str, int, str]:
+                raise FrameError("a place that is none")
+        if header["outcome"] == "open" and header["blank"] not in {b.id for b in self._blanks}:
+            raise FrameError("a blank that there is none of")
+        return answer
 
     def _death(self, child: _Child) -> str:
         """How a child ended that gives no more answers."""
@@ -247,8 +293,9 @@ class Runner:
     def _where(self, spec: CheckSpec, places: Sequence[Sequence]) -> dict[str, Any]:
         """Which blank an error came from, and the place in it; else the innermost place.
 
-        The check's main blank if it was being run; else the innermost blank, its own first. What
-        is called with wrong arguments raises, and is not to blame.
+        The check's main blank if it was being run; else the innermost one of the check, of its
+        question, of its homework, or of any. What is called with wrong arguments raises, and is
+        not to blame.
         """
         found: dict[str, dict[str, Any]] = {}
         for file, line, source in places:
@@ -257,10 +304,11 @@ class Runner:
                     found.pop(blank.id, None)  # the innermost comes last
                     found[blank.id] = {"blank": blank.id, "file": file, "line": line,
                                        "source": source}
-        own = [blank for blank in found if blank in spec.blanks]
-        for candidates in (spec.blanks[:1], own[::-1], [*found][::-1]):
-            for blank in candidates:
-                if blank in found:
+        innermost = [*found][::-1]
+        for near in (spec.blanks[:1], spec.blanks, f"{spec.question}.",
+                     f"{self.homework.name}.", "hw"):
+            for blank in innermost:
+                if blank in near if isinstance(near, tuple) else blank.startswith(near):
                     return found[blank]
         return dict(zip(("file", "line", "source"), places[-1], strict=True)) if places else {}
 
@@ -272,14 +320,11 @@ class Runner:
             return range(0)
         return range(body.line, body.stop + 1)
 
-    def _tail(self, begin: int) -> str:
-        """The end of what was printed since ``begin``."""
-        size = os.fstat(self._printed.fileno()).st_size
-        if size <= begin:
-            return ""
-        content = os.pread(self._printed.fileno(), SHOWN, max(begin, size - SHOWN)) \
-            if hasattr(os, "pread") else b""
-        return content.decode("utf-8", "replace").replace(f"{self.tree}{os.sep}", "")
+    def _tail(self) -> str:
+        """The end of what was printed during this check."""
+        self._printed.seek(max(0, os.fstat(self._printed.fileno()).st_size - SHOWN))
+        return self._printed.read(SHOWN).decode("utf-8", "replace").replace(
+            f"{self.tree}{os.sep}", "")
 
 
 def _listen(stream: Any, answers: queue.Queue) -> None:
@@ -310,13 +355,17 @@ def _judge(check: Check, inputs: Arrays, header: dict[str, Any], arrays: list) -
 
 CAUSES = (
     ("gradients for", "return one gradient for each input, as a tuple"),
-    ("'NoneType'", "something is None: a missing return, or a None that has to be skipped"),
-    ("got NoneType", "something is None: a missing return, or a None that has to be skipped"),
     ("BdbQuit", "a check has no keyboard for a debugger: use print"),
     ("wants Tensors, got", "ndarray instead of Tensor: compute with Tensors and return Tensors"),
 )
 
 
-def _cause_of(error: str) -> str:
-    """What an exception most likely comes from, where its text tells; else nothing."""
+def _cause_of(error: str, inside: bool) -> str:
+    """What an exception most likely comes from, where its text tells; else nothing.
+
+    ``inside`` says that the blank itself raised it, not what it called or what called it.
+    """
+    if "NoneType" in error:
+        return "a value here is None" if inside else (
+            "something is None: a missing return, or a None that has to be skipped")
     return next((cause for said, cause in CAUSES if said in error), "")

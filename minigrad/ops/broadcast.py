@@ -99,7 +99,7 @@ class BroadcastOp(TensorOp):
     def gradient_as_tuple(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, ...]:
         """``gradient``, each entry summed back to the shape of its input."""
         result = self.gradient(out_grad, node)
-        pieces = result if isinstance(result, tuple) else (result,)
+        pieces = result if isinstance(result, tuple | list) else (result,)
         if len(pieces) != len(node.inputs):
             raise ShapeError(f"{type(self).__name__}.gradient returned {len(pieces)} gradients for "
                              f"{len(node.inputs)} inputs")

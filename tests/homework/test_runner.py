@@ -1,6 +1,8 @@
 """The child process: every outcome on a tree made for it, walls around it, and what it tells."""
 
 import os
+import signal
+import subprocess
 import sys
 import textwrap
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from syntax import ROOT
 
 from minigrad.homework import runner as runner_module
 from minigrad.homework.acceptance import Bench
@@ -127,6 +130,92 @@ def test_an_answer_written_by_hand_is_no_answer(bench):
     body = ("import os\nfor fd in range(3, 12):\n    try:\n        os.write(fd, b'0' * 64)\n"
             "    except OSError:\n        pass\nreturn a * b")
     assert verdict(bench, body).outcome in (Outcome.DIED, Outcome.WRONG)
+
+
+@pytest.mark.parametrize("header", [
+    {}, {"outcome": "done"}, {"outcome": "raised"}, {"outcome": "raised", "error": 5, "places": []},
+    {"outcome": "raised", "error": "x", "places": [1]}, {"outcome": "open", "blank": ["x"]},
+    {"outcome": "open", "blank": "hw1.Q9.nothing"}, {"outcome": ["done"]},
+    {"outcome": "memory", "places": [["a", "b", "c"]]},
+    {"outcome": "done", "outputs": [[1]], "mutated": []},
+])
+def test_a_forged_answer_does_not_stop_the_tool(bench, header):
+    """Whoever guesses the number of the request can lie about it, and gets nothing by it."""
+    body = (f"import json, os, struct\nfor serial in (1, 2):\n"
+            f"    text = json.dumps({{**{header!r}, 'arrays': 0, 'serial': serial}}).encode()\n"
+            "    for fd in range(3, 12):\n        try:\n"
+            "            os.write(fd, struct.pack('>Q', len(text)) + text)\n"
+            "        except OSError:\n            pass\nreturn a * b")
+    assert verdict(bench, body).outcome in (Outcome.DIED, Outcome.WRONG)
+
+
+def test_an_answer_to_another_request_is_dropped(bench):
+    """A process that forks answers twice; the second answer is not taken for the next check's."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork here")
+    other = next(c for c in HW1.checks if DIV.id not in c.blanks and c.question == "hw1.Q1")
+    with bench.with_bodies({DIV: "import os\nos.fork()\nreturn a * b"}), \
+            Runner(bench.tree, HW1, caches=False) as runner:
+        assert runner.run(ABOUT_DIV).outcome is Outcome.WRONG
+        assert [runner.run(other).outcome for _ in range(3)] == [Outcome.PASS] * 3
+
+
+def test_a_process_that_holds_the_pipe_does_not_hold_the_tool(bench):
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork here")
+    body = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(30)\nreturn a * b"
+    began = time.perf_counter()
+    assert verdict(bench, body).outcome is Outcome.WRONG
+    assert time.perf_counter() - began < 20
+
+
+@pytest.mark.parametrize("body", [
+    "import sys\nsys.stdout = None\nreturn a * b",
+    "import sys\nsys.stdout.close()\nreturn a * b",
+    "class Odd(Exception):\n    def __str__(self):\n        raise ValueError\nraise Odd",
+    "import numpy\nreturn numpy.full(a.shape, None)",
+    "return (a / b).astype(complex)",
+])
+def test_odd_things_are_told_and_do_not_end_the_child(bench, body):
+    assert verdict(bench, body).outcome in (Outcome.WRONG, Outcome.RAISED, Outcome.DTYPE)
+
+
+def test_prints_without_end_do_not_fill_the_disk(bench):
+    short = ABOUT_DIV.__class__(**{**vars(ABOUT_DIV), "timeout_s": 2.0})
+    with bench.with_bodies({DIV: "while True:\n    print('x' * 100_000)"}), \
+            Runner(bench.tree, HW1, caches=False) as runner:
+        found = runner.run(short)
+        assert found.outcome in (Outcome.RAISED, Outcome.TIMEOUT)
+        size = (Path(runner._folder) / "printed").stat().st_size
+        assert size <= 40 * 2**20
+        other = next(c for c in HW1.checks if DIV.id not in c.blanks and c.question == "hw1.Q1")
+        assert runner.run(other).outcome is Outcome.PASS
+
+
+def test_the_child_ends_with_the_parent(bench, tmp_path):
+    """Also if that was killed."""
+    note = tmp_path / "pid"
+    body = f"import os\nopen({str(note)!r}, 'w').write(str(os.getpid()))\nwhile True:\n    pass"
+    program = ("import sys; from pathlib import Path; from minigrad.homework.runner import Runner; "
+               "from minigrad.homework.spec import homework; hw = homework('hw1'); "
+               "r = Runner(Path(sys.argv[1]), hw, caches=False).__enter__(); "
+               f"r.run(next(c for c in hw.checks if c.id == {ABOUT_DIV.id!r}))")
+    with bench.with_bodies({DIV: body}):
+        parent = subprocess.Popen([sys.executable, "-c", program, str(bench.tree)], cwd=ROOT,
+                                  env={**os.environ, "PYTHONPATH": str(ROOT)})
+        for _ in range(200):
+            if note.exists() and note.read_text():
+                break
+            time.sleep(0.1)
+        parent.kill()
+        parent.wait()
+    pid = int(note.read_text())
+    for _ in range(100):
+        if not is_alive(pid):
+            return
+        time.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+    pytest.fail("the child goes on without its parent")
 
 
 def test_a_file_that_does_not_parse(bench):
