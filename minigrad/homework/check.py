@@ -137,7 +137,7 @@ def compare(
     with numpy.errstate(all="ignore"):
         wanted = {name: numpy.asarray(value) for name, value in check.want(inputs).items()}
     for name, want in wanted.items():
-        fault = _form(check, name, outputs.get(name), want)
+        fault = _form(check, inputs, name, outputs.get(name), want)
         if fault is not None:
             return fault
     for name in wanted:
@@ -149,7 +149,9 @@ def compare(
     return _changed(mutated)
 
 
-def _form(check: Check, name: str, output: Output | None, want: numpy.ndarray) -> Fault | None:
+def _form(
+    check: Check, inputs: Arrays, name: str, output: Output | None, want: numpy.ndarray
+) -> Fault | None:
     """What is wrong with type, shape or dtype of one output."""
     if output is None or output.array is None:
         return _no_numbers(name, output)
@@ -160,6 +162,8 @@ def _form(check: Check, name: str, output: Output | None, want: numpy.ndarray) -
     got = output.array
     if got.shape != want.shape:
         cause = explain(got, want).text if check.kind is Kind.GRADIENT else ""
+        with numpy.errstate(all="ignore"):
+            cause = _suspected(check, inputs, name, got) or cause
         added = got.shape[:max(0, got.ndim - want.ndim)]
         if added and got.shape == added + want.shape and set(added) == {1}:
             cause = "the axes in front have size 1 and are to go: reshape"
@@ -204,16 +208,9 @@ def _cause(
     """The likely cause: a usual mistake of this check, else one of those of any array."""
     got, want = outputs[name].array, wanted[name]
     with numpy.errstate(all="ignore"):
-        finite = bool(numpy.isfinite(got).all())
-        for text, suspect in check.suspects.items():
-            if not finite and not any(word in text.lower() for word in NOT_FINITE):
-                continue  # NaN equals NaN whatever it comes from
-            found = suspect(inputs).get(name)  # a mistake need not show in every output
-            if found is None:
-                continue
-            other = numpy.asarray(found)
-            if other.shape == got.shape and agrees(got, other, max(check.tol, 1e-6)).all():
-                return Explanation(text)
+        suspected = _suspected(check, inputs, name, got)
+        if suspected:
+            return Explanation(suspected)
         repeated = second_call(name, {n: o.array for n, o in outputs.items()})
         if repeated is not None:
             return repeated
@@ -236,6 +233,21 @@ def _cause(
     sizes = [(name, n) for name, n in sizes if n > 2 and numbers.count(n) <= 2]
     return explain(got, want, ones=ones, swapped=swapped, sizes=sizes,
                    gradient=check.kind is Kind.GRADIENT)
+
+
+def _suspected(check: Check, inputs: Arrays, name: str, got: numpy.ndarray) -> str:
+    """The usual mistake of this check that gives just this; empty if none does."""
+    finite = got.dtype.kind != "f" or bool(numpy.isfinite(got).all())
+    for text, suspect in check.suspects.items():
+        if not finite and not any(word in text.lower() for word in NOT_FINITE):
+            continue  # NaN equals NaN whatever it comes from
+        found = suspect(inputs).get(name)  # a mistake need not show in every output
+        if found is None:
+            continue
+        other = numpy.asarray(found)
+        if other.shape == got.shape and agrees(got, other, max(check.tol, 1e-6)).all():
+            return text
+    return ""
 
 
 def _worst(got: numpy.ndarray, want: numpy.ndarray, wrong: numpy.ndarray) -> tuple:

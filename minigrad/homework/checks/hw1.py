@@ -9,7 +9,7 @@ gradients that nobody wants).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -41,26 +41,45 @@ def _twice(output: numpy.ndarray) -> Arrays:
 
 
 def _div_inputs(rng: Rng) -> Arrays:
+    """The four shapes of ``runs.QUOTIENTS``, of which every pair broadcasts to that of a."""
     m, n = _sizes(rng, 2)
-    shapes = [((m, n), (m, n)), ((m, n), (n,)), ((m, 1), (1, n)), ((m, n), (m, 1))]
-    a, b = shapes[rng.integers(len(shapes))]
-    return {"a": normal(rng, *a), "b": away_from_zero(rng, *b)}
+    shapes = {"a": (m, n), "b": [(n,), (1, n)][rng.integers(2)], "c": (m, 1), "d": ()}
+    return {name: away_from_zero(rng, *shape) for name, shape in shapes.items()}
+
+
+def _quotients(inputs: Arrays, f: Callable) -> Arrays:
+    wanted: Arrays = {}
+    for x, y in runs.QUOTIENTS:
+        wanted |= _named(f"{x} / {y}", _twice(f(inputs[x], inputs[y])))
+    return wanted
 
 
 def _power_inputs(rng: Rng) -> Arrays:
     m, n = _sizes(rng, 2)
-    return {"a": positive(rng, m, n), "scalars": numpy.array([2.0, -1.5, 0.5])}
+    return {"a": positive(rng, m, n), "b": away_from_zero(rng, m, n)}
 
 
-def _power(inputs: Arrays) -> Arrays:
-    wanted: Arrays = {}
-    for s in inputs["scalars"]:
-        wanted |= _named(f"power {s:g}", _twice(numpy.exp(s * numpy.log(inputs["a"]))))
+def _power(x: numpy.ndarray, s: float) -> numpy.ndarray:
+    """A whole power as a product, another by the logarithm."""
+    if not isinstance(s, int):
+        return numpy.exp(s * numpy.log(x))
+    product = numpy.ones(x.shape)
+    for _ in range(abs(s)):
+        product = product * x
+    return product if s >= 0 else 1.0 / product
+
+
+def _of_powers(f: Callable) -> Callable[[Arrays], Arrays]:
+    """The outputs of ``runs.power`` if a power were f."""
+
+    def wanted(inputs: Arrays) -> Arrays:
+        found: Arrays = {}
+        for name, scalars in runs.POWERS.items():
+            for s in scalars:
+                found |= _named(f"{name} ** {s}", _twice(f(inputs[name], s)))
+        return found
+
     return wanted
-
-
-def _of_powers(inputs: Arrays, f: Callable) -> Arrays:
-    return {f"power {s:g}: output": f(inputs["a"], s) for s in inputs["scalars"]}
 
 
 def _matmul_inputs(rng: Rng) -> Arrays:
@@ -70,13 +89,17 @@ def _matmul_inputs(rng: Rng) -> Arrays:
 
 def _batched_inputs(rng: Rng) -> Arrays:
     p, m, k, n = _sizes(rng, 4, 2, 5)
-    return {"a": normal(rng, p, m, k), "b": normal(rng, p, k, n), "c": normal(rng, k, n)}
+    return {"a": normal(rng, p, m, k), "b": normal(rng, p, k, n), "c": normal(rng, k, n),
+            "d": normal(rng, m, k), "e": normal(rng, 1, m, k), "f": normal(rng, p, 1, m, k),
+            "g": normal(rng, 2, k, n)}
 
 
 def _batched(inputs: Arrays) -> Arrays:
-    a, b, c = inputs["a"], inputs["b"], inputs["c"]
-    return {**_named("equal batches", _twice(numpy.einsum("pij,pjk->pik", a, b))),
-            **_named("one b", _twice(numpy.einsum("pij,jk->pik", a, c)))}
+    wanted: Arrays = {}
+    for name, (x, y) in runs.PRODUCTS.items():
+        product = numpy.einsum("...ij,...jk->...ik", inputs[x], inputs[y])
+        wanted |= _named(name, _twice(product))
+    return wanted
 
 
 def _three_axes(rng: Rng) -> Arrays:
@@ -134,12 +157,12 @@ def _far_apart(rng: Rng, a: numpy.ndarray) -> numpy.ndarray:
 def _broadcast_inputs(rng: Rng) -> Arrays:
     p, m, n = _sizes(rng, 3)
     return {"a": normal(rng, m, 1), "b": normal(rng, n), "c": normal(rng, p, 1, n),
-            "shape": numpy.array([p, m, n])}
+            "d": normal(rng), "e": normal(rng, p, m, n), "shape": numpy.array([p, m, n])}
 
 
 def _broadcast(inputs: Arrays) -> Arrays:
     wanted: Arrays = {}
-    for name in "abc":
+    for name in "abcde":
         filled = numpy.ones(tuple(inputs["shape"])) * inputs[name]
         wanted |= _named(name, _twice(filled))
     return wanted
@@ -188,13 +211,15 @@ _LSE_SUSPECTS = {
 
 _FORWARD = (
     Check("hw1.Q1.div", runs.div, _div_inputs,
-          lambda inputs: _twice(inputs["a"] * inputs["b"] ** -1.0), suspects={
-              "the operands are swapped: b / a": lambda inputs: {
-                  "output": inputs["b"] / inputs["a"]}}),
-    Check("hw1.Q1.power", runs.power, _power_inputs, _power, suspects={
-        "this is the product: a * scalar": lambda inputs: _of_powers(inputs, lambda a, s: a * s),
-        "base and exponent are swapped: scalar ** a":
-        lambda inputs: _of_powers(inputs, lambda a, s: s**a)}),
+          lambda inputs: _quotients(inputs, lambda a, b: a * b**-1.0), suspects={
+              "the operands are swapped: b / a":
+              lambda inputs: _quotients(inputs, lambda a, b: b / a)}),
+    Check("hw1.Q1.power", runs.power, _power_inputs, _of_powers(_power), suspects={
+        "this is the product: a * scalar": _of_powers(lambda a, s: a * s),
+        "base and exponent are swapped: scalar ** a": _of_powers(lambda a, s: float(s) ** a),
+        "the logarithm of a negative number is NaN: take the power itself":
+        _of_powers(lambda a, s: numpy.exp(s * numpy.log(a))),
+        "the sign of negative elements is lost": _of_powers(lambda a, s: _power(abs(a), s))}),
     Check("hw1.Q1.matmul", runs.matmul, _matmul_inputs,
           lambda inputs: _twice(numpy.einsum("ij,jk->ik", inputs["a"], inputs["b"]))),
     Check("hw1.Q1.matmul.batched", runs.matmul_batched, _batched_inputs, _batched),
@@ -209,7 +234,11 @@ _FORWARD = (
               "exp overflows, or underflows to 0: shift by the largest element first":
               lambda inputs: _reductions(_naive_log_sum_exp, inputs), **_LSE_SUSPECTS}),
     Check("hw1.Q1.float32", runs.forward_float32, _forward_float32_inputs, _forward_float32,
-          tol=1e-5),
+          tol=1e-5, blames={
+              "a **": "PowerScalar.compute", "a / b": "EWiseDiv.compute",
+              "a @ b": "MatMul.compute", "sum of a": "Summation.compute",
+              "log-sum-exp of a": "LogSumExp.compute", "a broadcast": "BroadcastTo.compute",
+              "a transposed": "Transpose.compute"}),
 )
 
 
@@ -241,7 +270,7 @@ def _sum_to(inputs: Arrays) -> Arrays:
     return twice(wanted)
 
 
-def _gradients(f: Callable, names: str) -> Callable[[Arrays], Arrays]:
+def _gradients(f: Callable, names: Sequence[str]) -> Callable[[Arrays], Arrays]:
     return lambda inputs: twice(numeric_gradients(f, inputs, names))
 
 
@@ -251,34 +280,39 @@ def _div_gradient_inputs(rng: Rng) -> Arrays:
 
 
 def _div_broadcast_inputs(rng: Rng) -> Arrays:
-    m, n = _sizes(rng, 2)
-    shapes = [((m, n), (n,)), ((m, 1), (1, n)), ((n,), (m, 1)), ((m, n), (1, 1))]
-    a, b = shapes[rng.integers(len(shapes))]
-    return {"a": normal(rng, *a), "b": away_from_zero(rng, *b), "upstream": normal(rng, m, n)}
+    inputs = _div_inputs(rng)
+    return {**inputs, "upstream": normal(rng, *inputs["a"].shape)}
+
+
+def _div_broadcast(inputs: Arrays) -> Arrays:
+    wanted: Arrays = {}
+    for x, y in runs.QUOTIENTS:
+        wanted |= _named(f"{x} / {y}", _gradients(numpy.divide, (x, y))(inputs))
+    return wanted
 
 
 def _power_gradient_inputs(rng: Rng) -> Arrays:
     m, n = _sizes(rng, 2)
-    return {"a": positive(rng, m, n), "upstream": normal(rng, m, n),
-            "scalars": numpy.array([3.0, -2.0, 0.5, 1.0])}
+    with_zero = away_from_zero(rng, m, n)
+    with_zero[rng.integers(m), rng.integers(n)] = 0.0
+    return {"a": positive(rng, m, n), "b": away_from_zero(rng, m, n), "c": with_zero,
+            "upstream": normal(rng, m, n)}
 
 
 def _power_gradient(inputs: Arrays) -> Arrays:
     wanted: Arrays = {}
-    for s in inputs["scalars"]:
-        f = lambda a, s=s: numpy.exp(s * numpy.log(a))  # noqa: E731 - one formula
-        wanted |= _named(f"power {s:g}", _gradients(f, "a")(inputs))
+    for name, scalars in runs.SLOPES.items():
+        for s in scalars:
+            f = lambda x, s=s: _power(x, s)  # noqa: E731 - one formula
+            wanted |= _named(f"{name} ** {s}", _gradients(f, name)(inputs))
     return wanted
 
 
-def _exponent_kept(inputs: Arrays) -> Arrays:
-    a, up = inputs["a"], inputs["upstream"]
-    return {f"power {s:g}: grad of a": up * s * a**s for s in inputs["scalars"]}
-
-
-def _factor_lost(inputs: Arrays) -> Arrays:
-    a, up = inputs["a"], inputs["upstream"]
-    return {f"power {s:g}: grad of a": up * a ** (s - 1) for s in inputs["scalars"]}
+def _slopes(f: Callable) -> Callable[[Arrays], Arrays]:
+    """The gradients of ``runs.power_gradient`` if the derivative of a power were f."""
+    return lambda inputs: {
+        f"{name} ** {s}: grad of {name}": inputs["upstream"] * f(inputs[name], float(s))
+        for name, scalars in runs.SLOPES.items() for s in scalars}
 
 
 def _log_gradient_inputs(rng: Rng) -> Arrays:
@@ -336,15 +370,24 @@ def _not_normalised(inputs: Arrays) -> Arrays:
     return wanted
 
 
+def _plain_softmax(inputs: Arrays) -> Arrays:
+    wanted: Arrays = {}
+    for axes, keepdims in runs.AXES:
+        up, e = runs.reduced(inputs["upstream"], axes, True), numpy.exp(inputs["a"])
+        wanted[f"axes {axes}, keepdims {keepdims}: grad of a"] = (
+            up * e / e.sum(axis=axes, keepdims=True))
+    return wanted
+
+
 def _broadcast_to_gradient_inputs(rng: Rng) -> Arrays:
     p, m, n = _sizes(rng, 3)
     return {"a": normal(rng, m, 1), "b": normal(rng, n), "c": normal(rng, p, 1, n),
-            "upstream": normal(rng, p, m, n)}
+            "d": normal(rng), "e": normal(rng, p, m, n), "upstream": normal(rng, p, m, n)}
 
 
 def _broadcast_to_gradient(inputs: Arrays) -> Arrays:
     wanted: Arrays = {}
-    for name in "abc":
+    for name in "abcde":
         f = lambda x: numpy.ones(inputs["upstream"].shape) * x  # noqa: E731 - one formula
         wanted |= _gradients(f, name)(inputs)
     return wanted
@@ -384,17 +427,68 @@ _DEPENDS = {
 """What the gradient of each input depends on, by operation."""
 
 
+_OPERATIONS = {
+    "EWiseDiv": (lambda a, b: a / b, "ab"),
+    "EWiseDiv, broadcast": (lambda a, c: a / c, "ac"),
+    "PowerScalar": (lambda a: a * a * a, "a"),
+    "Log": (numpy.log, "a"),
+    "MatMul": (lambda a, b: a @ b, "ab"),
+    "Summation": (lambda a: a.sum(0), "a"),
+    "LogSumExp": (lambda a: numpy.log(numpy.exp(a).sum(0)), "a"),
+    "BroadcastTo": (lambda c: numpy.stack([c] * len(c)), "c"),
+}
+"""The operations of ``runs.recorded``, for complex numbers too, and the names of their inputs."""
+
+
+def _recorded_inputs(rng: Rng) -> Arrays:
+    inputs = {name: a.astype("float64") for name, a in _every_op_inputs(rng).items()}
+    return {**inputs, **{f"direction {k}": normal(rng, *inputs[k].shape) for k in "abc"}}
+
+
+def _second_order_of(name: str, inputs: Arrays) -> Arrays:
+    """The gradients of sum(direction * gradient), by the upstream gradient and by the inputs.
+
+    Summed over all inputs this is sum(upstream * slope of the operation along the directions). The
+    slope comes from a step in the imaginary direction, without a difference and so without
+    rounding: it can be differentiated once more.
+    """
+    f, names = _OPERATIONS[name]
+    rows = inputs["upstream"][0] if name in ("Summation", "LogSumExp") else inputs["upstream"]
+    directions = [inputs[f"direction {k}"] for k in names]
+
+    def along(first: numpy.ndarray, *xs: numpy.ndarray) -> numpy.ndarray:
+        moved = [x + 1e-30j * d for x, d in zip(xs, directions, strict=True)]
+        return first * f(*moved).imag / 1e-30
+
+    found = numeric_gradients(along, {**inputs, "first": rows, "upstream": numpy.ones(())},
+                              ("first", *names))
+    return {"upstream": found.pop("grad of first"),
+            **{key.removeprefix("grad of "): value for key, value in found.items()}}
+
+
 def _judge_recorded(inputs: Arrays, outputs: Mapping[str, numpy.ndarray]) -> Fault | None:
     for op, gradients in _DEPENDS.items():
         for name, sources in gradients.items():
             for source in sources:
                 if not outputs[f"{op}: grad of {name} from {source}"]:
                     return Fault(
-                        f"{op}: grad of {name} was not made from {source} by recorded operations: "
-                        "recorded 0, want 1",
+                        f"{op}: grad of {name} does not depend on {source} by recorded operations: "
+                        "yours is a constant there, want an expression",
                         "a gradient has to be computed with Tensors all the way, not with "
                         "cached_data, numpy() or new Tensors: else it cannot be differentiated "
                         "again")
+        for source, want in _second_order_of(op, inputs).items():
+            got = outputs[f"{op}: second order by {source}"]
+            wrong = numpy.abs(got - want) > 1e-6 * max(1.0, float(numpy.abs(want).max()))
+            if got.shape != want.shape or wrong.any():
+                at = numpy.unravel_index(int(numpy.abs(got - want).argmax()), want.shape)
+                return Fault(
+                    f"{op}: the gradient, differentiated again by {source}: {int(wrong.sum())} of "
+                    f"{want.size} elements differ; worst {tuple(int(i) for i in at)}: yours "
+                    f"{got[at]:+.6g}, want {want[at]:+.6g}",
+                    "a part of the gradient is a constant (from cached_data, numpy() or a new "
+                    "Tensor) and does not change with the inputs: compute with Tensors all the "
+                    "way")
     return None
 
 
@@ -415,17 +509,26 @@ _BACKWARD = (
                     _gradients(numpy.divide, "ab"), suspects={
                         "the square is missing: the slope by b is -a / b^2": lambda inputs: {
                             "grad of b": -inputs["upstream"] * inputs["a"] / inputs["b"]},
+                        "x / b * b is x again: to divide by b twice, write x / (b * b)":
+                        lambda inputs: {"grad of b": -inputs["upstream"] * inputs["a"]},
                         "these are the gradients of a b": lambda inputs: {
                             "grad of a": inputs["upstream"] * inputs["b"]},
                         "the gradients stand in the wrong order: first that of a":
                         lambda inputs: {"grad of a": -inputs["upstream"] * inputs["a"]
                                         / inputs["b"] ** 2}}),
-    _gradient_check("div.broadcast", runs.div_gradient, _div_broadcast_inputs,
-                    _gradients(numpy.divide, "ab")),
+    _gradient_check("div.broadcast", runs.div_broadcast_gradient, _div_broadcast_inputs,
+                    _div_broadcast),
     _gradient_check("power", runs.power_gradient, _power_gradient_inputs, _power_gradient,
                     suspects={
-                        "the exponent goes down by one: a ** (scalar - 1)": _exponent_kept,
-                        "the factor scalar in front is lost": _factor_lost}),
+                        "the exponent goes down by one: a ** (scalar - 1)":
+                        _slopes(lambda a, s: s * a**s),
+                        "the factor scalar in front is lost": _slopes(lambda a, s: a ** (s - 1)),
+                        "something is divided by a, which is NaN where a is 0; the power "
+                        "a ** (scalar - 1) is not": _slopes(lambda a, s: s * a**s / a),
+                        "the logarithm of a negative number is NaN: take the power itself":
+                        _slopes(lambda a, s: s * numpy.exp((s - 1) * numpy.log(a))),
+                        "the sign of negative elements is lost":
+                        _slopes(lambda a, s: s * abs(a) ** (s - 1))}),
     _gradient_check("log", runs.log_gradient, _log_gradient_inputs, _gradients(numpy.log, "a"),
                     suspects={
                         "multiplied by a instead of divided": lambda inputs: {
@@ -450,12 +553,14 @@ _BACKWARD = (
                     _reduction_gradients(_log_sum_exp),
                     suspects={"exp(a) is not divided by its sum": _not_normalised}),
     _gradient_check("logsumexp.large", runs.logsumexp_gradient, _large_gradient_inputs,
-                    _reduction_gradients(_log_sum_exp), tol=1e-5),
+                    _reduction_gradients(_log_sum_exp), tol=1e-5, suspects={
+                        "exp overflows, or underflows to 0: use the output, which is node":
+                        _plain_softmax}),
     _gradient_check("broadcast_to", runs.broadcast_to_gradient, _broadcast_to_gradient_inputs,
                     _broadcast_to_gradient),
     _gradient_check("float32", runs.gradients_float32, _every_op_inputs, _gradients_float32,
                     tol=1e-5),
-    Check("hw1.Q2.recorded", runs.recorded, _every_op_inputs, _judge_recorded,
+    Check("hw1.Q2.recorded", runs.recorded, _recorded_inputs, _judge_recorded,
           kind=Kind.PROPERTY),
 )
 
@@ -519,7 +624,16 @@ def _judge_order(inputs: Arrays, outputs: Mapping[str, numpy.ndarray]) -> Fault 
         if k not in belongs:
             belongs.add(k)
             stack += made_from[k]
-    order = [int(k) for k in outputs["order"].reshape(-1)]
+    order, again = ([int(k) for k in outputs[name].reshape(-1)]
+                    for name in ("order", "order, second call"))
+    if -1 in order or sorted(order) != sorted(again):
+        return Fault(f"for the same list a first call returns {len(order)} values and a second "
+                     f"{len(again)}, or values of another graph; want {len(belongs)} each time",
+                     "something is kept from one call to the next: make lists, sets and "
+                     "dictionaries anew in each call")
+    if not outputs["list kept, order"]:
+        return Fault("the list that was given is another one afterwards; want it as it was",
+                     "input mutated: the list belongs to the caller; take a copy of it")
     position: dict[int, int] = {}
     for at, k in enumerate(order):
         if k not in belongs:
@@ -582,6 +696,12 @@ def _first_use_only(inputs: Arrays) -> Arrays:
     return {"(a b + a) a: grad of a": up * (a * b + a), "(a + b) + a: grad of a": up}
 
 
+def _added_in_place(inputs: Arrays) -> Arrays:
+    """(a + b) + a, if b's piece is the Tensor to which a's second piece was added."""
+    return {"(a + b) + a: grad of a": 4 * inputs["upstream"],
+            "(a + b) + a: grad of b": 2 * inputs["upstream"]}
+
+
 def _shared(inputs: Arrays) -> Arrays:
     u = inputs["a"] * inputs["b"]
     return {**_gradients(lambda a, b: a * b + numpy.exp(a * b) * a * b, "ab")(inputs),
@@ -633,7 +753,9 @@ _WALK = (
         "a is used several times, and only the last part counts: parts have to be added":
         _last_use_only,
         "a is used several times, and only the first part counts: parts have to be added":
-        _first_use_only}),
+        _first_use_only,
+        "a piece was changed in place, and other values have got the same Tensor: add into a new "
+        "Tensor": _added_in_place}),
     _backward_check("shared", runs.shared, _TWO, _shared),
     _backward_check("outputs", runs.two_outputs, _two_outputs_inputs, _gradients(
         lambda a, b: numpy.stack([a * b, (a * b) ** 2 + a]), "ab"), {
@@ -658,35 +780,70 @@ _WALK = (
 # ------------------------------------------------------------------- Q5: gradient checker
 
 
+def _small(rng: Rng, *shape: int) -> numpy.ndarray:
+    return rng.uniform(-0.9, 0.9, shape)
+
+
 def _numeric_inputs(rng: Rng) -> Arrays:
     m, n = _sizes(rng, 2)
-    return {"a": normal(rng, m, n), "upstream": normal(rng, m, n)}
-
-
-def _numeric(inputs: Arrays) -> Arrays:
-    a, up = inputs["a"], inputs["upstream"]
-    return {"grad of a": up * (numpy.sin(a) + a * numpy.cos(a))}
-
-
-def _one_sided(inputs: Arrays) -> Arrays:
-    a, up = inputs["a"], inputs["upstream"]
-    above, below = (numpy.sin(x) * x for x in (a + 1e-5, a))
-    return {"grad of a": up * (above - below) / 1e-5}
+    return {"a": normal(rng, m, n), "upstream": normal(rng, m, n), "b": _small(rng),
+            "of b": normal(rng), "c": _small(rng, 2, m, n), "of c": normal(rng, 2, m, n)}
 
 
 def _several_inputs(rng: Rng) -> Arrays:
     m, k, n = _sizes(rng, 3)
-    return {"a": normal(rng, m, k), "b": normal(rng, k, n), "upstream": normal(rng, m, n),
+    return {"a": _small(rng, m, k), "b": _small(rng, k, n), "upstream": normal(rng, m, n),
             "other": normal(rng, k, n)}
 
 
-def _several(inputs: Arrays) -> Arrays:
-    a, b, up = inputs["a"], inputs["b"], inputs["upstream"]
-    return {"grad of a": up @ b.T, "grad of b": a.T @ up + 3 * inputs["other"] * b * b}
+def _differences(
+    cases: Callable[[Arrays], runs.Slopes], high: float = 1.0, low: float = -1.0,
+    width: float | None = None, left: float = 0.0, step: float | None = None,
+    cotangent: Callable[[int, numpy.ndarray], numpy.ndarray] = lambda k, c: c,
+) -> Callable[[Arrays], Arrays]:
+    """Differences as they are asked for, or with a mistake.
+
+    An element is moved by ``high`` and ``low`` steps, the difference taken over ``width`` of them,
+    and the element left ``left`` steps from where it was.
+    """
+
+    def want(inputs: Arrays) -> Arrays:
+        wanted: Arrays = {}
+        for name, f, arrays, i, given, eps in cases(inputs):
+            at, h = [numpy.array(a) for a in arrays], step or eps
+            cotangents = [cotangent(k, c) for k, c in enumerate(given)]
+            slopes = numpy.zeros(at[i].shape)
+            for index in numpy.ndindex(slopes.shape):
+                middle, totals = at[i][index], []
+                for side in (high, low):
+                    at[i][index] = middle + side * h
+                    totals.append(sum(numpy.vdot(c, y)
+                                      for c, y in zip(cotangents, f(at), strict=True)))
+                at[i][index] = middle + left * h
+                slopes[index] = (totals[0] - totals[1]) / ((width or high - low) * h)
+            wanted[name] = slopes
+        return wanted
+
+    return want
 
 
-def _first_output_only(inputs: Arrays) -> Arrays:
-    return {"grad of b": inputs["a"].T @ inputs["upstream"]}
+def _numeric_check(name: str, run: Callable, inputs: Callable, cases: Callable) -> Check:
+    one_sided = "one-sided differences: go a step up and a step down"
+    back = "an element is not put back before the next one is moved"
+    return Check(f"hw1.Q5.{name}", run, inputs, _differences(cases), tol=1e-7, suspects={
+        one_sided: _differences(cases, low=0.0),
+        f"{one_sided} (yours goes down only)": _differences(cases, high=0.0),
+        "from the step down to the step up it is two steps: divide by 2 eps":
+        _differences(cases, width=1.0),
+        f"{one_sided}, and divide by what lies between":
+        _differences(cases, low=0.0, width=2.0),
+        back: _differences(cases, left=-1.0),
+        f"{back} (it stays a step up)": _differences(cases, left=1.0),
+        "the cotangent is not used":
+        _differences(cases, cotangent=lambda k, c: numpy.ones_like(c)),
+        "only the first output counts: sum over all of them":
+        _differences(cases, cotangent=lambda k, c: c if k == 0 else 0 * c),
+        "eps is not used: the step is always the same": _differences(cases, step=1e-5)})
 
 
 def _planted_inputs(rng: Rng) -> Arrays:
@@ -726,6 +883,8 @@ _REJECTED = {
     "large values": "y = 1e8 * a * a: the tolerance is relative to the largest element",
     "product with a row": "y = a * row, a broadcast", "transpose": "y = a transposed",
     "row sums": "y = a.sum(1), whose upstream is smaller than a",
+    "near enough": "a gradient too large by a thousandth, with tol=0.01",
+    "lists": "y = a * b, with a nested list and a number as inputs",
     "unused": "y = a, with a second input that does not count (grad gives None: it is 0)",
 }
 """What must be accepted."""
@@ -734,24 +893,23 @@ _REJECTED = {
 def _judge_checker(inputs: Arrays, outputs: Mapping[str, numpy.ndarray]) -> Fault | None:
     for name, output in outputs.items():
         kind, which = name.split(": ")
-        rejected = bool(output)
+        rejected = int(output) == 1
         if kind == "right" and rejected:
             return Fault(f"a right op is rejected: yours GradientError, want none; "
                          f"{_REJECTED[which]}", "compare with the numeric gradient for the same "
                          "upstream, within tol")
         if kind == "wrong" and not rejected:
             what, cause = _ACCEPTED[which]
+            if int(output) == 2:
+                cause = "raise GradientError: what is returned is not looked at"
             return Fault(f"{what} is accepted: yours no error, want GradientError", cause)
     return None
 
 
 _CHECKER = (
-    Check("hw1.Q5.numeric", runs.numeric, _numeric_inputs, _numeric, tol=1e-7, suspects={
-        "one-sided differences: go a step up and a step down": _one_sided,
-        "the cotangent is not used": lambda inputs: _numeric(
-            {**inputs, "upstream": numpy.ones_like(inputs["upstream"])})}),
-    Check("hw1.Q5.numeric.several", runs.numeric_several, _several_inputs, _several, tol=1e-7,
-          suspects={"only the first output counts: sum over all of them": _first_output_only}),
+    _numeric_check("numeric", runs.numeric, _numeric_inputs, runs.one_output),
+    _numeric_check("numeric.several", runs.numeric_several, _several_inputs,
+                   runs.two_outputs_each),
     *(Check(f"hw1.Q5.{name}", run, _planted_inputs, _judge_checker, kind=Kind.PROPERTY)
       for name, run in (("values", runs.planted_values), ("upstream", runs.planted_upstream),
                         ("everywhere", runs.planted_everywhere),

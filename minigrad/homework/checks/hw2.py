@@ -23,7 +23,6 @@ from .tools import Arrays, away_from_zero, normal, numeric_gradients, positive, 
 
 __all__ = ["CHECKS"]
 
-COMPLAINTS = runs.COMPLAINTS
 Rule = Callable[[Arrays], Arrays]
 
 
@@ -38,6 +37,36 @@ def _instead(want: Rule, change: Callable[[Any], Any], *names: str) -> Rule:
 def _flipped(want: Rule, *names: str) -> Rule:
     """Suspects: yes for no and no for yes."""
     return _instead(want, operator.not_, *names)
+
+
+def _finite(suspect: Rule) -> Rule:
+    """Suspects: without what is not finite, which any other NaN would look like."""
+    def finite(inputs: Arrays) -> Arrays:
+        return {name: value for name, value in suspect(inputs).items()
+                if numpy.isfinite(value).all()}
+    return finite
+
+
+def _silent(*titles: str) -> Arrays:
+    """Wanted of what ran under watch: NumPy has nothing to complain of."""
+    return {title + text: numpy.asarray(False) for title in titles or ("",)
+            for text in runs.COMPLAINTS.values()}
+
+
+OVERFLOWS = ("overflow: exp of a large number; write it with exp of something that is never "
+             "positive, for every element, also for those that a where drops")
+LOG_OF_0 = ("the logarithm of 0: a probability was rounded to 0 or to 1; compute with logits, and "
+            "in a softmax take off the largest of each row, not the largest of all")
+INVALID = "infinity less infinity or times 0: something on the way has no bound"
+
+
+def _warned(*titles: str) -> dict[str, Rule]:
+    """Suspects: the cause of each complaint."""
+    def seen(what: str) -> Rule:
+        return lambda inputs: {title + runs.COMPLAINTS[what]: numpy.asarray(True)
+                               for title in titles or ("",)}
+    return {OVERFLOWS: seen("overflow"), LOG_OF_0: seen("divide by zero"),
+            INVALID: seen("invalid value")}
 
 
 # ------------------------------------------------------------------------------------ Q1: modules
@@ -57,8 +86,9 @@ class _Planner:
         self.count += 1
         return self.count
 
-    def parameter(self) -> list:
-        return ["parameter", self._next()]
+    def parameter(self, *kind: str) -> list:
+        """A Parameter, or an object of a class of this name that is derived from it."""
+        return ["parameter", self._next(), *kind]
 
     def buffer(self) -> list:
         return ["buffer", self._next()]
@@ -84,6 +114,7 @@ class _Planner:
         """Tensors directly, and in lists, tuples and dictionaries inside each other."""
         return self.mixed(
             self.parameter(), self.buffer(), self.tensor(), ["value", None], ["value", 3],
+            self.parameter("Mask"), ["mapping", [["frozen", self.parameter()]]],
             ["list", [self.parameter(), ["value", "a string"],
                       ["tuple", self.mixed(self.parameter(), self.buffer())]]],
             ["dict", [["mean", self.parameter()], [7, ["list", [self.buffer(), self.parameter()]]],
@@ -109,7 +140,7 @@ def _below(node: list, path: str, into_modules: bool = True) -> list[tuple[str, 
     elif kind in ("list", "tuple"):
         children = enumerate(node[1])
     else:
-        children = node[1] if kind == "dict" else ()
+        children = node[1] if kind in ("dict", "mapping") else ()
     around = () if kind == "module" else (kind,)
     return own + [(below, found, around + kinds) for key, child in children for below, found, kinds
                   in _below(child, f"{path}.{key}" if path else str(key), into_modules)]
@@ -199,9 +230,17 @@ def _why(got: list[tuple[str, int]], wanted: list[tuple[str, list, tuple]],
                 "the index or key in each container; the root has no name and no dot")
     missing = [entry for entry in wanted if entry[1][1] not in objects]
     if missing and set(objects) <= set(known):
-        for kind in ("dict", "tuple", "list"):
-            if all(kind in kinds for _, _, kinds in missing):
-                return f"missing: what lies inside a {kind}; containers may lie in each other"
+        handed_on = "" if objects else (". Nothing came out: hand on what is found in each item "
+                                        "by yield from; return ends a generator")
+        for kind, which in (("mapping", "a Mapping that is no dict"), ("dict", "a dict"),
+                            ("tuple", "a tuple"), ("list", "a list")):
+            alike = {"dict": {"dict", "mapping"}}.get(kind, {kind})
+            if all(alike & set(kinds) for _, _, kinds in missing):
+                return (f"missing: what lies inside {which}; containers may lie in each other"
+                        + handed_on)
+        if all(node[0] in TENSORS and len(node) > 2 for _, node, _ in missing):
+            return ("missing: a tensor of a class that is derived from kind; it is an instance of "
+                    "kind too, as isinstance knows")
         if all("." in path for path, _, _ in missing):
             return "missing: what lies in modules below this one"
         return f"missing: {missing[0][0]!r} and {len(missing) - 1} others"
@@ -297,6 +336,11 @@ def _layer_want(inputs: Arrays, outputs: Arrays) -> Fault | None:
         return Fault("Linear(..., bias=False).bias is None: yours False, want True",
                      "bias ignored: without a bias the attribute is None")
     for which in ("weight", "bias"):
+        fault = _reproducible(f"Linear({', '.join(map(str, inputs['wide']))}).{which}",
+                              *(outputs[f"{title}: {which}"] for title in (
+                                  "wide", "the next layer", "after manual_seed again")))
+        if fault is not None:
+            return fault
         dtype = outputs[f"dtype='float64': {which}"].dtype
         if dtype != numpy.float64:
             return Fault(f"Linear(2, 3, dtype='float64').{which}: dtype got {dtype}, want float64",
@@ -338,6 +382,20 @@ def _drawn(name: str, a: numpy.ndarray, shape: tuple[int, ...], bound: float,
                  + (f"just below {bound:.5g}" if many else f"at most {bound:.5g}"), cause)
 
 
+def _reproducible(name: str, first: numpy.ndarray, following: numpy.ndarray,
+                  repeated: numpy.ndarray) -> Fault | None:
+    """What is wrong with what is drawn next, and with what is drawn after the same seed."""
+    if numpy.array_equal(first, following):
+        return Fault(f"{name}, twice: yours are equal, want fresh numbers",
+                     "drawn from a generator that starts anew: take those of init")
+    if not numpy.array_equal(first, repeated):
+        return Fault(f"{name}, twice after manual_seed with one seed: yours begin "
+                     f"{first.ravel()[:2]} and {repeated.ravel()[:2]}, want the same",
+                     "not by manual_seed: numbers of numpy.random instead of those of init, which "
+                     "come from the library's own generator")
+    return None
+
+
 def _form_of(name: str, a: numpy.ndarray, shape: tuple[int, ...], dtype: str) -> Fault | None:
     if a.shape != shape:
         turned = "transposed: " if a.shape == shape[::-1] else ""
@@ -351,7 +409,7 @@ def _form_of(name: str, a: numpy.ndarray, shape: tuple[int, ...], dtype: str) ->
 
 
 def _linear_inputs(rng: numpy.random.Generator) -> Arrays:
-    n, n_in, n_out = [(4, 3, 2), (3, 3, 3), (2, 5, 3), (1, 4, 4)][rng.integers(4)]
+    n, n_in, n_out = [(4, 3, 2), (3, 3, 3), (2, 5, 3), (2, 4, 4)][rng.integers(4)]
     return {"x": normal(rng, n, n_in), "weight": normal(rng, n_in, n_out),
             "bias": normal(rng, 1, n_out), "upstream": normal(rng, n, n_out)}
 
@@ -360,6 +418,19 @@ def _linear_want(inputs: Arrays) -> Arrays:
     wanted = numeric_gradients(lambda x, w, b: x @ w + b, inputs, ("x", "weight", "bias"))
     return {**wanted, **{f"grad of {name}, without bias": wanted[f"grad of {name}"]
                          for name in ("x", "weight")}}
+
+
+def _some_wanted_want(inputs: Arrays) -> Arrays:
+    found = numeric_gradients(lambda x, w, b: x @ w + b, inputs, ("x", "weight", "bias"))
+    return {f"wanted = {wanted}: grad of {name}" + ("" if flag else " is None"):
+            found[f"grad of {name}"] if flag else numpy.asarray(True)
+            for wanted in runs.SOME_WANTED
+            for name, flag in zip(("x", "weight", "bias"), wanted, strict=False)}
+
+
+def _all_given(inputs: Arrays) -> Arrays:
+    return {name: numpy.asarray(False) for name in _some_wanted_want(inputs)
+            if name.endswith("is None")}
 
 
 def _mean_for_bias(inputs: Arrays) -> Arrays:
@@ -403,7 +474,7 @@ def _sigmoid_inputs(rng: numpy.random.Generator) -> Arrays:
 
 
 def _sigmoid_want(inputs: Arrays) -> Arrays:
-    return {"sigmoid": _sigmoid(inputs["a"]), COMPLAINTS: False}
+    return {**_silent(), "sigmoid": _sigmoid(inputs["a"])}
 
 
 def _activation_inputs(rng: numpy.random.Generator) -> Arrays:
@@ -431,12 +502,18 @@ SLOPES: dict[str, Callable[[numpy.ndarray], numpy.ndarray]] = {
 }
 
 
+def _with_sigmoid(want: Rule) -> Rule:
+    """The sigmoid itself first: where it is wrong, so is what is computed from it."""
+    return lambda inputs: {"sigmoid": _sigmoid(inputs["a"]), **want(inputs)}
+
+
 def _wrong_slope(slope: Callable[[numpy.ndarray], numpy.ndarray]) -> Rule:
     return lambda inputs: twice({"grad of a": inputs["upstream"] * slope(inputs["a"])})
 
 
 def _float32_inputs(rng: numpy.random.Generator) -> Arrays:
-    arrays = {"a": 0.5 * away_from_zero(rng, 3, 2), "x": normal(rng, 3, 4),
+    a = numpy.concatenate([0.5 * away_from_zero(rng, 2), [1000.0, -1000.0, 100.0, -100.0]])
+    arrays = {"a": rng.permutation(a).reshape(3, 2), "x": normal(rng, 3, 4),
               "weight": normal(rng, 4, 2), "upstream": normal(rng, 3, 2)}
     return {**{name: a.astype("float32") for name, a in arrays.items()}, "slope": 0.2}
 
@@ -444,16 +521,11 @@ def _float32_inputs(rng: numpy.random.Generator) -> Arrays:
 def _float32_want(inputs: Arrays) -> Arrays:
     double = {name: numpy.asarray(a, dtype="float64") for name, a in inputs.items()}
     double["bias"] = numpy.zeros((1, 2))
-    found = {**numeric_gradients(lambda x, w, b: x @ w + b, double, ("x", "weight", "bias")),
-             "sigmoid": _sigmoid(double["a"]),
+    found = {"sigmoid": _sigmoid(double["a"]),
              "grad of sigmoid": double["upstream"] * SLOPES["sigmoid"](double["a"]),
+             **numeric_gradients(lambda x, w, b: x @ w + b, double, ("x", "weight", "bias")),
              "grad of leaky_relu": _leaky_want({**double, "output": double["a"]})["grad of a"]}
-    return {name: a.astype("float32") for name, a in found.items()}
-
-
-def _network(x: numpy.ndarray, w1: numpy.ndarray, b1: numpy.ndarray, w2: numpy.ndarray,
-             b2: numpy.ndarray, slope: float) -> numpy.ndarray:
-    return _sigmoid(numpy.tanh(_leaky(x @ w1 + b1, slope) @ w2 + b2))
+    return {**_silent("sigmoid: "), **{name: a.astype("float32") for name, a in found.items()}}
 
 
 def _network_inputs(rng: numpy.random.Generator) -> Arrays:
@@ -466,9 +538,27 @@ def _network_inputs(rng: numpy.random.Generator) -> Arrays:
 
 
 def _network_want(inputs: Arrays) -> Arrays:
+    """In the order of the way back, so that the first that is wrong tells which step is."""
     slope = float(inputs["slope"])
-    return numeric_gradients(lambda *a: _network(*a, slope), inputs,
-                             ("x", "weight1", "bias1", "weight2", "bias2"))
+
+    def from_hidden(hidden: numpy.ndarray, w: numpy.ndarray, b: numpy.ndarray) -> numpy.ndarray:
+        return _sigmoid(numpy.tanh(hidden @ w + b))
+
+    def from_x(x: numpy.ndarray, w1: numpy.ndarray, b1: numpy.ndarray) -> numpy.ndarray:
+        return from_hidden(_leaky(x @ w1 + b1, slope), inputs["weight2"], inputs["bias2"])
+
+    linear1 = inputs["x"] @ inputs["weight1"] + inputs["bias1"]
+    hidden = _leaky(linear1, slope)
+    linear2 = hidden @ inputs["weight2"] + inputs["bias2"]
+    stages = {**inputs, "linear1": linear1, "leaky_relu": hidden, "linear2": linear2,
+              "tanh": numpy.tanh(linear2)}
+    return {"sigmoid": _sigmoid(stages["tanh"]),
+            **numeric_gradients(_sigmoid, stages, ("tanh",)),
+            **numeric_gradients(lambda a: _sigmoid(numpy.tanh(a)), stages, ("linear2",)),
+            **numeric_gradients(from_hidden, stages, ("leaky_relu", "weight2", "bias2")),
+            **numeric_gradients(lambda a: from_hidden(
+                _leaky(a, slope), inputs["weight2"], inputs["bias2"]), stages, ("linear1",)),
+            **numeric_gradients(from_x, stages, ("x", "weight1", "bias1"))}
 
 
 # ------------------------------------------------------------------------------ Q3: initialisation
@@ -498,7 +588,7 @@ def _xavier_want(inputs: Arrays, outputs: Arrays) -> Fault | None:
                                      "the root is taken of the gain too": math.sqrt(gain) * bound})
             or _drawn(f"{call}, shape={shape})", outputs["shape given"], shape, bound, others)
             or _drawn(f"{call}, dtype='float64')", outputs["dtype='float64'"], (fan_in, fan_out),
-                      bound, others, "float64") or _fresh(call, outputs))
+                      bound, others, "float64") or _drawn_well(call, outputs))
 
 
 def _kaiming_want(inputs: Arrays, outputs: Arrays) -> Fault | None:
@@ -513,7 +603,7 @@ def _kaiming_want(inputs: Arrays, outputs: Arrays) -> Fault | None:
             name, outputs[key], fan_in, fan_out)
         if fault is not None:
             return fault
-    return _fresh(call, outputs)
+    return _drawn_well(call, outputs)
 
 
 def _normal(name: str, a: numpy.ndarray, fan_in: int, fan_out: int) -> Fault | None:
@@ -538,11 +628,15 @@ def _normal(name: str, a: numpy.ndarray, fan_in: int, fan_out: int) -> Fault | N
     return None
 
 
-def _fresh(call: str, outputs: Arrays) -> Fault | None:
-    if numpy.array_equal(outputs["weights"], outputs["next weights"]):
-        return Fault(f"{call}), twice: yours are equal, want fresh numbers",
-                     "drawn from a generator that starts anew: take those of init")
-    return None
+def _drawn_well(call: str, outputs: Arrays) -> Fault | None:
+    """What is wrong with the generator of the numbers, or with the options that are left."""
+    for mode in (True, False):
+        if outputs[f"requires_grad={mode}"] != mode:
+            return Fault(f"{call}, requires_grad={mode}).requires_grad: yours {not mode}, want "
+                         f"{mode}", "options ignored: all that is left of them goes to rand or "
+                                    "randn")
+    return _reproducible(f"{call})", outputs["weights"], outputs["next weights"],
+                         outputs["after manual_seed again"])
 
 
 # --------------------------------------------------------------------------------------- Q4: losses
@@ -564,7 +658,7 @@ def _bce_inputs(rng: numpy.random.Generator) -> Arrays:
 
 
 def _bce_want(inputs: Arrays) -> Arrays:
-    return {"loss": _bce_of(inputs["logits"], inputs["targets"]), COMPLAINTS: False}
+    return {**_silent(), "loss": _bce_of(inputs["logits"], inputs["targets"])}
 
 
 def _bce_gradient_want(inputs: Arrays) -> Arrays:
@@ -575,22 +669,19 @@ def _cut_off(inputs: Arrays, eps: float) -> Arrays:
     """The loss of probabilities that were not let nearer to 0 and 1 than eps."""
     a, t = inputs["logits"], inputs["targets"]
     p, q = numpy.maximum(_sigmoid(a), eps), numpy.maximum(_sigmoid(-a), eps)
-    return {"loss": -(t * numpy.log(p) + (1 - t) * numpy.log(q)).mean(), COMPLAINTS: False}
+    return {"loss": -(t * numpy.log(p) + (1 - t) * numpy.log(q)).mean()}
 
 
 CUT_OFF = ("probabilities were cut off at {:g}: the true loss of a logit is without bound; compute "
            "with logits")
 EPSILONS = (1e-16, 1e-15, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6)
-OVERFLOWS = ("overflow: exp of a large number; write it with exp of something that is never "
-             "positive, for every element, also for those that a where drops")
 
 
 def _d_inputs(rng: numpy.random.Generator) -> Arrays:
     def logits(size: int) -> numpy.ndarray:
-        a = 2 * normal(rng, size, 1)
-        a[rng.integers(size)] = rng.choice([-1000.0, 1000.0])
-        return a
-    return {"real": logits(3), "fake": logits(4), "upstream": numpy.ones(())}
+        a = numpy.concatenate([2 * normal(rng, size - 2), [1000.0, -1000.0]])
+        return rng.permutation(a)[:, None]
+    return {"real": logits(4), "fake": logits(5), "upstream": numpy.ones(())}
 
 
 def _d_loss(real: numpy.ndarray, fake: numpy.ndarray) -> numpy.ndarray:
@@ -598,8 +689,9 @@ def _d_loss(real: numpy.ndarray, fake: numpy.ndarray) -> numpy.ndarray:
 
 
 def _d_want(inputs: Arrays) -> Arrays:
-    return {"d_loss": _d_loss(inputs["real"], inputs["fake"]),
-            **numeric_gradients(_d_loss, inputs, ("real", "fake"), eps=1e-4), COMPLAINTS: False}
+    return {**_silent("d_loss: "), "d_loss": _d_loss(inputs["real"], inputs["fake"]),
+            **numeric_gradients(_d_loss, inputs, ("real", "fake"), eps=1e-4),
+            **_silent("gradients: ")}
 
 
 def _log_sum(logits: numpy.ndarray) -> numpy.ndarray:
@@ -630,8 +722,8 @@ def _labels(rng: numpy.random.Generator, n: int, k: int) -> numpy.ndarray:
 
 
 def _softmax_want(inputs: Arrays) -> Arrays:
-    return {"loss": _softmax_loss_of(inputs["logits"], inputs["labels"]),
-            "softmax": _softmax_of(inputs["logits"]), COMPLAINTS: False}
+    return {**_silent(), "loss": _softmax_loss_of(inputs["logits"], inputs["labels"]),
+            "softmax": _softmax_of(inputs["logits"])}
 
 
 def _softmax_cut_off(inputs: Arrays, eps: float) -> Arrays:
@@ -660,8 +752,10 @@ def _softmax_gradient_want(inputs: Arrays) -> Arrays:
 
 
 def _losses_float32_inputs(rng: numpy.random.Generator) -> Arrays:
+    large = numpy.concatenate([2 * normal(rng, 8), [1000.0, -1000.0, 100.0, -100.0]])
     logits = 2 * normal(rng, 4, 3)
-    arrays = {"logits": logits, "softmax": _softmax_of(logits),
+    arrays = {"logits": rng.permutation(large).reshape(4, 3),
+              "logits of softmax": logits, "softmax": _softmax_of(logits),
               "targets": rng.uniform(0, 1, (4, 3)), "upstream": away_from_zero(rng)}
     return {**{name: numpy.asarray(a, dtype="float32") for name, a in arrays.items()},
             "labels": rng.integers(0, 3, 4)}
@@ -674,11 +768,19 @@ def _losses_float32_want(inputs: Arrays) -> Arrays:
              "bce gradient": _bce_gradient_want(double)["grad of logits"],
              "softmax loss": _softmax_loss_of(double["logits"], labels),
              "softmax": _softmax_of(double["logits"]),
-             "softmax gradient": _softmax_gradient_want(double)["grad of logits"]}
-    return {name: numpy.asarray(a, dtype="float32") for name, a in found.items()}
+             "softmax gradient": _softmax_gradient_want(
+                 {**double, "logits": double["logits of softmax"]})["grad of logits"]}
+    return {**_silent("bce loss: ", "bce gradient: ", "softmax loss: "),
+            **{name: numpy.asarray(a, dtype="float32") for name, a in found.items()}}
 
 
 # ----------------------------------------------------------------------------------- Q5: optimizers
+
+
+G_KEPT = {runs.G_KEPT: numpy.asarray(True)}
+G_WRITTEN: dict[str, Rule] = {
+    "g was written into: it belongs to the caller, only p and the moments are written; g = g + "
+    "makes a new array, g += does not": lambda inputs: {runs.G_KEPT: numpy.asarray(False)}}
 
 
 def _sgd_inputs(rng: numpy.random.Generator) -> Arrays:
@@ -702,7 +804,7 @@ def _sgd_want(inputs: Arrays) -> Arrays:
     for i, g in enumerate(inputs["grads"], 1):
         pair = step @ pair + numpy.outer([-lr * fresh, fresh], g)
         wanted[f"p after step {i}"] = pair[0]
-    return wanted if momentum == 0 else {**wanted, "u in the end": pair[1]}
+    return {**wanted, **({} if momentum == 0 else {"u in the end": pair[1]}), **G_KEPT}
 
 
 def _sgd_by(step: Callable) -> Rule:
@@ -778,7 +880,7 @@ def _adam_want(inputs: Arrays) -> Arrays:
         root = math.sqrt(1 - beta2**t)
         p = p - lr * root / (1 - beta1**t) * m / (numpy.sqrt(v) + eps * root)
         wanted[f"p after step {i + 1}"] = p
-    return {**wanted, "m in the end": m, "v in the end": v}
+    return {**wanted, "m in the end": m, "v in the end": v, **G_KEPT}
 
 
 def _adam_by(wrong: str) -> Rule:
@@ -843,7 +945,8 @@ def _first_inputs(rng: numpy.random.Generator) -> Arrays:
 
 def _first_want(inputs: Arrays) -> Arrays:
     """Whatever the gradient's size, the first step has the length lr."""
-    return {"p after step 1": inputs["p"] - inputs["lr"] * numpy.sign(inputs["grads"][0])}
+    return {"p after step 1": inputs["p"] - inputs["lr"] * numpy.sign(inputs["grads"][0]),
+            **G_KEPT}
 
 
 def _optimizer_inputs(rng: numpy.random.Generator) -> Arrays:
@@ -998,6 +1101,9 @@ CHECKS = (
           kind=Kind.GRADIENT, suspects={
               "the bias is added to every row of x W: its gradient is the sum over the rows, not "
               "the mean": _mean_for_bias}),
+    Check("hw2.Q2.linear.wanted", runs.linear_wanted, _linear_inputs, _some_wanted_want,
+          suspects={"what is not wanted is None: each flag of wanted is for one gradient":
+                    _all_given}),
     Check("hw2.Q2.leaky_relu.gradient", runs.leaky_relu_gradient, _leaky_inputs, _leaky_want,
           kind=Kind.GRADIENT, suspects={
               "the slope of a ReLU: below 0 it is not 0 but slope":
@@ -1011,21 +1117,23 @@ CHECKS = (
                   _leaky_by(lambda a, slope: numpy.where(a > 0, 1.0, -slope))}),
     Check("hw2.Q2.sigmoid.values", runs.sigmoid, _sigmoid_inputs, _sigmoid_want, tol=1e-12,
           suspects={
-              OVERFLOWS: _flipped(_sigmoid_want, COMPLAINTS),
+              **_warned(),
               "the sign: this is sigmoid(-a)": lambda inputs: {
-                  "sigmoid": _sigmoid(-inputs["a"]), COMPLAINTS: False},
+                  "sigmoid": _sigmoid(-inputs["a"])},
               "tanh(a) / 2 + 1 / 2 is sigmoid(2 a): halve the argument too": lambda inputs: {
-                  "sigmoid": _sigmoid(2 * inputs["a"]), COMPLAINTS: False},
+                  "sigmoid": _sigmoid(2 * inputs["a"])},
               "this is tanh; the sigmoid lies between 0 and 1": lambda inputs: {
-                  "sigmoid": numpy.tanh(inputs["a"]), COMPLAINTS: False}}),
+                  "sigmoid": numpy.tanh(inputs["a"])}}),
     Check("hw2.Q2.sigmoid.gradient", runs.sigmoid_gradient, _activation_inputs,
-          _gradient_of(_sigmoid), kind=Kind.GRADIENT, suspects={
+          _with_sigmoid(_gradient_of(_sigmoid)), kind=Kind.GRADIENT,
+          blames={"sigmoid": "Sigmoid.compute"}, suspects={
               "the factor (1 - sigmoid) is missing": _wrong_slope(_sigmoid),
               "this is the derivative of tanh": _wrong_slope(lambda a: 1 - _sigmoid(a) ** 2),
               "the input was put where the output belongs: s (1 - s) with s = sigmoid(a)":
                   _wrong_slope(lambda a: a * (1 - a))}),
     Check("hw2.Q2.sigmoid.second", runs.sigmoid_second, _activation_inputs,
-          _second_of(SLOPES["sigmoid"]), tol=1e-5, kind=Kind.GRADIENT),
+          _with_sigmoid(_second_of(SLOPES["sigmoid"])), tol=1e-5, kind=Kind.GRADIENT,
+          blames={"sigmoid": "Sigmoid.compute"}),
     Check("hw2.Q2.tanh.gradient", runs.tanh_gradient, _activation_inputs,
           _gradient_of(numpy.tanh), kind=Kind.GRADIENT, suspects={
               "the square is missing: 1 - y^2": _wrong_slope(lambda a: 1 - numpy.tanh(a)),
@@ -1035,21 +1143,25 @@ CHECKS = (
                   _wrong_slope(lambda a: numpy.tanh(a) * (1 - numpy.tanh(a)))}),
     Check("hw2.Q2.tanh.second", runs.tanh_second, _activation_inputs, _second_of(SLOPES["tanh"]),
           tol=1e-5, kind=Kind.GRADIENT),
-    Check("hw2.Q2.float32", runs.float32, _float32_inputs, _float32_want, tol=1e-4),
+    Check("hw2.Q2.float32", runs.float32, _float32_inputs, _float32_want, tol=1e-4,
+          suspects=_warned("sigmoid: "), blames={
+              "sigmoid": "Sigmoid.compute", "grad of sigmoid": "Sigmoid.gradient",
+              "grad of leaky_relu": "leaky_relu_gradient", "grad of": "linear_gradient"}),
     Check("hw2.Q2.network", runs.network, _network_inputs, _network_want, tol=1e-5,
-          kind=Kind.GRADIENT),
+          kind=Kind.GRADIENT, blames={
+              "sigmoid": "Sigmoid.compute", "grad of tanh": "Sigmoid.gradient",
+              "grad of linear2": "Tanh.gradient", "grad of linear1": "leaky_relu_gradient",
+              "grad of": "linear_gradient"}),
     # ---- Q3
     Check("hw2.Q3.xavier_uniform", runs.xavier_uniform, _fans, _xavier_want, kind=Kind.PROPERTY),
     Check("hw2.Q3.kaiming_normal", runs.kaiming_normal, _fans, _kaiming_want, kind=Kind.PROPERTY),
     # ---- Q4
     Check("hw2.Q4.bce.loss", runs.bce, _bce_inputs, _bce_want, suspects={
-        OVERFLOWS: _flipped(_bce_want, COMPLAINTS),
-        OVERFLOWS.replace("overflow", "overflow to infinity"): _instead(
-            _bce_want, lambda loss: numpy.inf, "loss"),
+        **_warned(),
         "the sum instead of the mean": lambda inputs: _instead(
             _bce_want, lambda loss: loss * inputs["logits"].size, "loss")(inputs),
         "real and fake exchanged: t belongs to log sigmoid(a)": lambda inputs: {
-            "loss": _bce_of(inputs["logits"], 1 - inputs["targets"]), COMPLAINTS: False},
+            "loss": _bce_of(inputs["logits"], 1 - inputs["targets"])},
         **{CUT_OFF.format(eps): lambda inputs, eps=eps: _cut_off(inputs, eps)
            for eps in EPSILONS}}),
     Check("hw2.Q4.bce.gradient", runs.bce_gradient, _bce_inputs, _bce_gradient_want,
@@ -1060,18 +1172,17 @@ CHECKS = (
               "the logits were put where their sigmoid belongs": lambda inputs: {
                   "grad of logits": inputs["upstream"] * (inputs["logits"] - inputs["targets"])
                   / inputs["logits"].size}}),
-    Check("hw2.Q4.bce.discriminator", runs.discriminator_loss, _d_inputs, _d_want, suspects={
-        OVERFLOWS: _flipped(_d_want, COMPLAINTS)}),
+    Check("hw2.Q4.bce.discriminator", runs.discriminator_loss, _d_inputs, _d_want,
+          suspects=_warned("d_loss: ", "gradients: "), blames={
+              "d_loss": "bce_with_logits", "grad": "bce_with_logits_gradient"}),
     Check("hw2.Q4.softmax.loss", runs.softmax, _softmax_inputs, _softmax_want, suspects={
-        OVERFLOWS: _flipped(_softmax_want, COMPLAINTS),
+        **_warned(),
         "the sum instead of the mean": lambda inputs: _instead(
             _softmax_want, lambda loss: loss * len(inputs["labels"]), "loss")(inputs),
         "the largest was taken off in the sum, but not off the logit at the label (or the other "
         "way round)": lambda inputs: _instead(
             _softmax_want, lambda loss: loss - inputs["logits"].max(axis=1).mean(),
             "loss")(inputs),
-        "the logarithm of 0: take off the largest of each row, not the largest of all": _instead(
-            _softmax_want, lambda loss: -numpy.inf, "loss"),
         "this is the logarithm of the softmax": lambda inputs: {
             **_softmax_want(inputs),
             "softmax": inputs["logits"] - _log_sum(inputs["logits"])[:, None]},
@@ -1085,22 +1196,29 @@ CHECKS = (
               "the one is taken off in every row at all labels: index with row numbers and labels "
               "together": _every_label}),
     Check("hw2.Q4.float32", runs.losses_float32, _losses_float32_inputs, _losses_float32_want,
-          tol=1e-4),
+          tol=1e-4, suspects=_warned("bce loss: ", "bce gradient: ", "softmax loss: "), blames={
+              "bce loss": "bce_with_logits", "bce gradient": "bce_with_logits_gradient",
+              "softmax gradient": "softmax_loss_gradient",
+              "softmax was changed": "softmax_loss_gradient", "softmax": "softmax_loss",
+              "logits was changed": "softmax_loss", "targets was changed": "bce_with_logits"}),
     # ---- Q5
     Check("hw2.Q5.sgd.plain", runs.sgd, _plain_sgd_inputs, _sgd_want, tol=1e-10,
-          suspects=SGD_SUSPECTS),
+          suspects={**SGD_SUSPECTS, **G_WRITTEN}),
     Check("hw2.Q5.sgd.momentum", runs.sgd, _sgd_inputs, _sgd_want, tol=1e-10,
-          suspects=SGD_SUSPECTS),
+          suspects={**SGD_SUSPECTS, **G_WRITTEN}),
     Check("hw2.Q5.adam.first", runs.adam, _first_inputs, _first_want, tol=1e-7,
-          suspects=ADAM_SUSPECTS),
+          suspects={**{text: _finite(rule) for text, rule in ADAM_SUSPECTS.items()},
+                    **G_WRITTEN}),
     Check("hw2.Q5.adam.steps", runs.adam, _adam_inputs, _adam_want, tol=1e-10,
-          suspects=ADAM_SUSPECTS),
+          suspects={**{text: _finite(rule) for text, rule in ADAM_SUSPECTS.items()},
+                    **G_WRITTEN}),
     Check("hw2.Q5.optimizer.sgd", runs.optimizer, _sgd_object_inputs,
           _object_by(_sgd_want, ("u",)), tol=1e-10, suspects={
               text: _object_by(rule, ("u",)) for text, rule in SGD_SUSPECTS.items()}),
     Check("hw2.Q5.optimizer.adam", runs.optimizer, _adam_object_inputs,
           _object_by(_adam_want, ("m", "v")), tol=1e-10, suspects={
-              text: _object_by(rule, ("m", "v")) for text, rule in ADAM_SUSPECTS.items()}),
+              text: _finite(_object_by(rule, ("m", "v")))
+              for text, rule in ADAM_SUSPECTS.items()}),
     # ---- Q6
     Check("hw2.Q6.detach", runs.detach, _detach_inputs, _detach_want,
           suspects=DETACH_SUSPECTS),

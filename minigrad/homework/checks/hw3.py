@@ -46,18 +46,19 @@ def _pairs(inputs: Arrays, *names: str) -> Iterator[tuple[int, int]]:
         yield first, second
 
 
-def _drawn(rng: Rng, settings: tuple, spare: bool = False, small: bool = False) -> Arrays:
+def _drawn(rng: Rng, settings: tuple, spare: bool = False, small: bool = False,
+           counts: tuple[int, int, int] = (2, 3, 4)) -> Arrays:
     """Images, weight, out_grad and all sizes for one of these settings.
 
     With ``spare`` the image is longer, in a direction whose stride allows it, than its windows
-    reach. The numbers of images, channels and filters differ, so that axes cannot be confused.
+    reach. The ``counts`` of images, channels and filters differ, so that axes cannot be confused.
     """
     kernel, stride, padding = settings[rng.integers(len(settings))]
     count = rng.permutation([2, 3]) if not small else numpy.array([2, 2])
     left = [int(rng.integers(1, s)) if spare and s > 1 else 0 for s in stride]
     size = [(m - 1) * s + k - 2 * p + e for m, s, k, p, e in zip(
         count, stride, kernel, padding, left, strict=True)]
-    n, c, o = (1, 2, 2) if small else (2, 3, 4)
+    n, c, o = counts
     return {"x": normal(rng, n, c, *size), "weight": normal(rng, o, c, *kernel),
             "out_grad": normal(rng, n, o, *count), "kernel": numpy.array(kernel),
             "stride": numpy.array(stride), "padding": numpy.array(padding),
@@ -101,7 +102,10 @@ def _conv(x: Array, weight: Array, stride: tuple, padding: tuple, **how: str) ->
 
 def _conv_t(g: Array, weight: Array, stride: tuple, padding: tuple, size: tuple,
             assign: bool = False, cut: bool = True) -> Array:
-    """The adjoint: each pixel of g puts the weight, times its value, where its window is."""
+    """The adjoint: each pixel of g puts the weight, times its value, where its window is.
+
+    With ``assign`` the last window is left; without ``cut`` the border is not cut off above.
+    """
     n, c = len(g), weight.shape[1]
     image = numpy.zeros((n, c, *size))
     padded = _pad(image, padding)
@@ -110,6 +114,17 @@ def _conv_t(g: Array, weight: Array, stride: tuple, padding: tuple, size: tuple,
             stamp = numpy.tensordot(g[:, :, i, j], weight, (1, 0))
             padded[window] = stamp if assign else padded[window] + stamp
     top, left = padding if cut else (0, 0)
+    return padded[:, :, top:top + size[0], left:left + size[1]]
+
+
+def _offsets_assigned(g: Array, weight: Array, stride: tuple, padding: tuple, size: tuple
+                      ) -> Array:
+    """The adjoint as it comes out of a loop over the places in a window that does not add."""
+    (top, left), (down, across) = padding, stride
+    padded = _pad(numpy.zeros((len(g), weight.shape[1], *size)), padding)
+    for p, q in numpy.ndindex(weight.shape[2:]):
+        for i, j in numpy.ndindex(g.shape[2:]):
+            padded[:, :, i * down + p, j * across + q] = g[:, :, i, j] @ weight[:, :, p, q]
     return padded[:, :, top:top + size[0], left:left + size[1]]
 
 
@@ -125,6 +140,34 @@ def _as(dtype: str, arrays: Arrays) -> Arrays:
     """The same with all floats of that dtype."""
     return {name: numpy.asarray(a).astype(dtype) if numpy.asarray(a).dtype.kind == "f" else a
             for name, a in arrays.items()}
+
+
+def _exchanged_pair(want: Callable[[Arrays], Arrays], name: str) -> Callable[[Arrays], Arrays]:
+    """What comes out with the two numbers of a pair exchanged; nothing where that is impossible."""
+    def suspect(inputs: Arrays) -> Arrays:
+        try:
+            return want({**inputs, name: inputs[name][..., ::-1]})
+        except ValueError:
+            return {}
+
+    return suspect
+
+
+def _exchanged_pairs(want: Callable[[Arrays], Arrays], *names: str
+                     ) -> dict[str, Callable[[Arrays], Arrays]]:
+    return {f"the two numbers of {name} are exchanged: the first is for the height, the second for "
+            "the width": _exchanged_pair(want, name) for name in names}
+
+
+def _suspects_of_both(one: dict[str, Callable[[Arrays], Arrays]],
+                      other: dict[str, Callable[[Arrays], Arrays]]
+                      ) -> dict[str, Callable[[Arrays], Arrays]]:
+    """The suspects of two functions whose outputs one check looks at."""
+    def joined(text: str) -> Callable[[Arrays], Arrays]:
+        return lambda inputs: {name: a for suspects in (one, other) if text in suspects
+                               for name, a in suspects[text](inputs).items()}
+
+    return {text: joined(text) for text in (*one, *other)}
 
 
 # ------------------------------------------------------------------------- Q1: im2col convolution
@@ -157,6 +200,7 @@ COLUMNS = {
     "the border repeats the image; it has to be 0": lambda inputs: _columns(inputs, mode="edge"),
     "the padding is on one side only: half of it belongs before the image":
         lambda inputs: _columns(_not_centred(inputs)),
+    **_exchanged_pairs(_columns, "stride", "padding", "kernel"),
 }
 
 
@@ -184,6 +228,7 @@ CONVOLUTION = {
     "reshape does not move axes: weight.reshape(-1, o) mixes filters; reshape to (o, -1) and "
     "transpose": _weight_reshaped,
     "the border repeats the image; it has to be 0": lambda inputs: _convolved(inputs, mode="edge"),
+    **_exchanged_pairs(_convolved, "stride", "padding"),
 }
 
 _FORWARD = ("x", "weight", "kernel", "stride", "padding")
@@ -195,6 +240,22 @@ def _whole_image(rng: Rng) -> Arrays:
     size = rng.permutation([3, 4])
     return {"x": normal(rng, 1, 2, *size), "weight": normal(rng, 3, 2, *(size + 2 * padding)),
             "stride": rng.permutation([1, 2]), "padding": padding}
+
+
+def _of_one(rng: Rng) -> Arrays:
+    """Images of one channel, and several channels with one filter."""
+    drawn = _drawn(rng, OVERLAPPING, counts=(2, 1, 3))
+    x, weight = drawn["x"], drawn["weight"]
+    return {"x of one channel": x, "weight of one channel": weight,
+            "x of one filter": normal(rng, 2, 3, *x.shape[2:]),
+            "weight of one filter": normal(rng, 1, 3, *weight.shape[2:]),
+            **_only(drawn, "stride", "padding")}
+
+
+def _for_each_one(want: Callable[[Arrays], Arrays]) -> Callable[[Arrays], Arrays]:
+    return lambda inputs: {f"y of {case}": want(
+        {**inputs, "x": inputs[f"x of {case}"], "weight": inputs[f"weight of {case}"]})["y"]
+        for case in ("one channel", "one filter")}
 
 
 Q1 = (
@@ -211,10 +272,13 @@ Q1 = (
           _convolved, suspects=CONVOLUTION),
     Check("hw3.Q1.conv2d.one_image", runs.conv2d_op, _whole_image, _convolved,
           suspects=CONVOLUTION),
+    Check("hw3.Q1.conv2d.one_channel", runs.conv2d_of_one, _of_one, _for_each_one(_convolved),
+          suspects={text: _for_each_one(want) for text, want in CONVOLUTION.items()}),
     Check("hw3.Q1.conv2d.float32", runs.float32_forward,
           lambda rng: _as("float32", _only(_drawn(rng, OVERLAPPING), *_FORWARD)),
           lambda inputs: _as("float32", {**_columns(inputs), **_convolved(inputs)}),
-          tol=FLOAT32),
+          tol=FLOAT32, suspects=_suspects_of_both(COLUMNS, CONVOLUTION),
+          blames={"columns": "_columns", "y": "conv2d"}),
 )
 
 
@@ -225,6 +289,18 @@ def _by_image(inputs: Arrays, **how: bool) -> Arrays:
     stride, padding, size = _pairs(inputs, "stride", "padding", "size")
     return {"grad of x": _conv_t(inputs["out_grad"], inputs["weight"], stride, padding, size,
                                  **how)}
+
+
+def _by_offsets(inputs: Arrays) -> Arrays:
+    stride, padding, size = _pairs(inputs, "stride", "padding", "size")
+    return {"grad of x": _offsets_assigned(inputs["out_grad"], inputs["weight"], stride, padding,
+                                           size)}
+
+
+def _channels_last(inputs: Arrays) -> Arrays:
+    """With the channels of the result last, and reshaped to where they belong."""
+    right = _by_image(inputs)["grad of x"]
+    return {"grad of x": right.transpose(0, 2, 3, 1).reshape(right.shape)}
 
 
 def _by_weight(inputs: Arrays) -> Arrays:
@@ -247,14 +323,19 @@ def _turned(right: Arrays) -> Arrays:
 BY_IMAGE = {
     "where windows overlap only the last one is left: add to what is there":
         lambda inputs: _by_image(inputs, assign=True),
+    "where windows overlap only one share is left: add to what is there, += and not =":
+        _by_offsets,
     "the border is cut off on one side only: the image begins after the padding":
         lambda inputs: _by_image(inputs, cut=False),
     "reshape does not move axes: transpose out_grad so that the filters are last":
         lambda inputs: _by_image(_mixed(inputs)),
+    "reshape does not move axes: transpose the image so that its channels come to axis 1":
+        _channels_last,
     "the filters are turned by 180 degrees": lambda inputs: _by_image(
         {**inputs, "weight": inputs["weight"][:, :, ::-1, ::-1]}),
     "upstream ignored: out_grad is not used": lambda inputs: _by_image(
         {**inputs, "out_grad": numpy.ones_like(inputs["out_grad"])}),
+    **_exchanged_pairs(_by_image, "padding"),
 }
 BY_WEIGHT = {
     "reshape does not move axes: transpose out_grad so that the filters are last":
@@ -271,13 +352,12 @@ _TO_WEIGHT = ("x", "out_grad", "kernel", "stride", "padding")
 
 
 def _is_adjoint(inputs: Arrays, outputs: Arrays) -> Fault | None:
-    """<conv(x, w), g> = <x, input gradient> = <w, weight gradient>, with the right number."""
+    """<conv(x, w), g> = <x, input gradient> = <w, weight gradient>; conv is the check's own."""
     x, w, g = inputs["x"], inputs["weight"], inputs["out_grad"]
     stride, padding = _pairs(inputs, "stride", "padding")
     y = _conv(x, w, stride, padding)
     right, largest = float((y * g).sum()), float(numpy.abs(y * g).sum())
     for text, name, other in (
-        ("<conv2d(x, w), g>", "y", g),
         ("<x, conv2d_input_gradient(g, w)>", "grad of x", x),
         ("<w, conv2d_weight_gradient(x, g)>", "grad of weight", w),
     ):
@@ -287,7 +367,8 @@ def _is_adjoint(inputs: Arrays, outputs: Arrays) -> Fault | None:
                          outcome=Outcome.SHAPE)
         value = float((got * other).sum())
         if not abs(value - right) <= 1e-9 * largest:
-            return Fault(f"{text}: yours {value:+.6g}, want {right:+.6g}, that of <y, g>",
+            return Fault(f"{text}: yours {value:+.6g}, want {right:+.6g}, that of "
+                         "<conv2d(x, w), g>",
                          "not the adjoint: each number has to go back the way it came, times the "
                          "same weight")
     return None
@@ -300,7 +381,8 @@ def _conv_differences(inputs: Arrays) -> Arrays:
 
 
 def _small_convolution(rng: Rng) -> Arrays:
-    drawn = _drawn(rng, OVERLAPPING, spare=bool(rng.integers(2)), small=True)
+    """One image and one filter."""
+    drawn = _drawn(rng, OVERLAPPING, spare=bool(rng.integers(2)), small=True, counts=(1, 2, 1))
     return {"upstream": drawn["out_grad"], **_only(drawn, "x", "weight", "stride", "padding")}
 
 
@@ -308,26 +390,32 @@ def _all_float32(rng: Rng) -> Arrays:
     return _as("float32", _drawn(rng, OVERLAPPING))
 
 
+def _untouched(rng: Rng) -> Arrays:
+    """Pixels in no window; images of one channel."""
+    return _drawn(rng, (APART, OVERLAPPING)[rng.integers(2)], spare=True, counts=(2, 1, 4))
+
+
+BLAMES = {"grad of x": "conv2d_input_gradient", "grad of weight": "conv2d_weight_gradient"}
+
 Q2 = (
     Check("hw3.Q2.input_gradient.overlapping", runs.input_gradient,
           lambda rng: _only(_drawn(rng, OVERLAPPING), *_TO_IMAGE), _by_image, suspects=BY_IMAGE),
     Check("hw3.Q2.input_gradient.untouched", runs.input_gradient,
-          lambda rng: _only(_drawn(rng, (APART, OVERLAPPING)[rng.integers(2)], spare=True),
-                            *_TO_IMAGE), _by_image, suspects=BY_IMAGE),
+          lambda rng: _only(_untouched(rng), *_TO_IMAGE), _by_image, suspects=BY_IMAGE),
     Check("hw3.Q2.weight_gradient.values", runs.weight_gradient,
           lambda rng: _only(_drawn(rng, OVERLAPPING), *_TO_WEIGHT), _by_weight,
           suspects=BY_WEIGHT),
     Check("hw3.Q2.weight_gradient.untouched", runs.weight_gradient,
-          lambda rng: _only(_drawn(rng, (APART, OVERLAPPING)[rng.integers(2)], spare=True),
-                            *_TO_WEIGHT), _by_weight, suspects=BY_WEIGHT),
+          lambda rng: _only(_untouched(rng), *_TO_WEIGHT), _by_weight, suspects=BY_WEIGHT),
     Check("hw3.Q2.adjoint", runs.adjoint,
           lambda rng: _drawn(rng, OVERLAPPING + APART, spare=True), _is_adjoint,
-          kind=Kind.PROPERTY),
+          kind=Kind.PROPERTY, blames={**BLAMES, "<x": "conv2d_input_gradient",
+                                      "<w": "conv2d_weight_gradient"}),
     Check("hw3.Q2.differences", runs.conv2d_gradients, _small_convolution, _conv_differences,
-          kind=Kind.GRADIENT),
+          kind=Kind.GRADIENT, blames=BLAMES),
     Check("hw3.Q2.float32", runs.float32_gradients, _all_float32,
           lambda inputs: _as("float32", {**_by_image(inputs), **_by_weight(inputs)}),
-          tol=FLOAT32),
+          tol=FLOAT32, suspects=_suspects_of_both(BY_IMAGE, BY_WEIGHT), blames=BLAMES),
 )
 
 
@@ -361,7 +449,7 @@ def _sizes(inputs: Arrays, name: str = "", instead: Callable[[Array], Array] = n
         while len(range(0, side + 2 * p - k + 1, s)) < m:
             side += 1
         found[index] = side + e
-    return {"sizes": found}
+    return {"sizes": found, "integers": numpy.array(True)}
 
 
 def _no_last_window(inputs: Arrays) -> Arrays:
@@ -386,6 +474,9 @@ SIZES = {
     "the first window needs no step: m windows are m - 1 steps apart": _no_last_window,
     "height and width are exchanged": lambda inputs: {"sizes": _sizes(inputs)["sizes"][:, ::-1]},
     "this is the size that conv2d makes; the way back is asked for": _forward_sizes,
+    **_exchanged_pairs(_sizes, "stride", "padding", "kernel", "output_padding"),
+    "a size is an integer: 5.0 is none, and / makes no integers": lambda inputs: {
+        "integers": numpy.array(False)},
 }
 
 
@@ -407,7 +498,8 @@ def _transposed(inputs: Arrays) -> Arrays:
 
 def _around_transposed(rng: Rng, small: bool = False) -> Arrays:
     """The same geometry seen from the other side: x is small, out_grad has the image's size."""
-    drawn = _drawn(rng, OVERLAPPING + APART, spare=True, small=small)
+    drawn = _drawn(rng, OVERLAPPING + APART, spare=True, small=small,
+                   counts=(1, 2, 2) if small else (2, 3, 4))
     return {"x": drawn["out_grad"], "out_grad": drawn["x"],
             **_only(drawn, "weight", "stride", "padding", "size")}
 
@@ -462,6 +554,9 @@ Q3 = (
           _transposed),
     Check("hw3.Q3.conv_transpose2d_gradient.values", runs.conv_transpose2d_gradient,
           _around_transposed, _of_transposed, suspects=OF_TRANSPOSED),
+    Check("hw3.Q3.conv_transpose2d_gradient.float32", runs.conv_transpose2d_gradient,
+          lambda rng: _as("float32", _around_transposed(rng)),
+          lambda inputs: _as("float32", _of_transposed(inputs)), tol=FLOAT32),
     Check("hw3.Q3.recorded_gradient.differences", runs.transposed_gradients, _small_transposed,
           _transposed_differences, kind=Kind.GRADIENT),
     Check("hw3.Q3.recorded_gradient.second_order", runs.second_order, _for_second_order,
@@ -473,17 +568,20 @@ Q3 = (
 
 
 def _normalised(x: Array, gamma: Array, beta: Array, eps: float, slope: float | None,
-                unbiased: bool = False, outside: bool = False, before: bool = False
-                ) -> tuple[Array, Array, Array]:
-    """Channel by channel, with the variance as mean of squares minus square of the mean."""
+                unbiased: bool = False, outside: bool = False, before: bool = False,
+                root: bool = True, centred: bool = True) -> tuple[Array, Array, Array]:
+    """Channel by channel, with the variance as mean of squares minus square of the mean.
+
+    In float64 that keeps enough digits. The flags make the usual mistakes.
+    """
     y, means, variances = numpy.empty_like(x, dtype="float64"), [], []
     for c in range(x.shape[1]):
         values = x[:, c].astype("float64")
         mean = values.sum() / values.size
         var = (values**2).sum() / values.size - mean**2
-        var *= values.size / (values.size - 1) if unbiased else 1.0
-        std = var**0.5 + eps if outside else (var + eps) ** 0.5
-        normal_ = (values - mean) / std
+        var *= numpy.float64(values.size) / (values.size - 1) if unbiased else 1.0
+        std = var**0.5 + eps if outside else (var + eps) ** (0.5 if root else 1.0)
+        normal_ = (values - mean if centred else values) / std
         normal_ = _leaky(normal_, slope) if before else normal_
         y[:, c] = gamma[c] * normal_ + beta[c]
         means.append(mean)
@@ -519,26 +617,110 @@ NORM = {
         {**inputs, "gamma": inputs["beta"], "beta": inputs["gamma"]}),
     "gamma is not used": lambda inputs: _norm(
         {**inputs, "gamma": numpy.ones_like(inputs["gamma"])}),
+    "beta is not used": lambda inputs: _norm(
+        {**inputs, "beta": numpy.zeros_like(inputs["beta"])}),
+    "divided by the variance: divide by its root, sqrt(var + eps)":
+        lambda inputs: _norm(inputs, root=False),
+    "the mean is not subtracted": lambda inputs: _norm(inputs, centred=False),
+    "the standard deviation is returned; the variance is asked for":
+        lambda inputs: {"var": _norm(inputs)["var"] ** 0.5},
+    "sqrt(var + eps) is returned; the variance is asked for":
+        lambda inputs: {"var": (_norm(inputs)["var"] + inputs["eps"]) ** 0.5},
+    "eps is in the variance that is returned; it is added for the root only":
+        lambda inputs: {"var": _norm(inputs)["var"] + inputs["eps"]},
 }
+RELU = "slope 0 is a ReLU: only None means that there is none, so ask `slope is None`"
 
 
-def _to_normalise(rng: Rng, rows: bool = False, slope: bool = False) -> Arrays:
-    """Images or rows, not centred, with an eps that can be seen; no output near the kink."""
-    shape = (5, 3) if rows else ((2, 3, 2, 3), (3, 2, 1, 3), (2, 2, 3, 2))[rng.integers(3)]
-    c = shape[1]
+def _to_normalise(rng: Rng, rows: bool = False, slope: bool | float = False,
+                  shape: tuple[int, ...] = ()) -> Arrays:
+    """Images or rows, not centred, with an eps that can be seen; no output near the kink.
+
+    The slope is drawn if ``slope`` is True; a float is the slope.
+    """
+    shape = shape or (5, 3) if rows or shape else (
+        (2, 3, 2, 3), (3, 2, 1, 3), (2, 2, 3, 2))[rng.integers(3)]
+    c, sloped = shape[1], slope is not False
     while True:
         inputs = {"x": 1 + 1.5 * normal(rng, *shape), "gamma": away_from_zero(rng, c),
                   "beta": normal(rng, c), "eps": numpy.array(rng.uniform(0.05, 0.2))}
-        if slope:
-            inputs["slope"] = numpy.array(rng.uniform(0.1, 0.4))
         y = _norm(inputs)["y"]
-        if not slope or (numpy.abs(y).min() > 1e-3 and y.min() < 0 < y.max()):
+        if sloped:
+            drawn = rng.uniform(0.1, 0.4)
+            inputs["slope"] = numpy.array(drawn if slope is True else slope)
+        if not sloped or (numpy.abs(y).min() > 1e-3 and y.min() < 0 < y.max()):
             return inputs
 
 
-def _to_differentiate(rng: Rng, rows: bool = False, slope: bool = False) -> Arrays:
-    inputs = _to_normalise(rng, rows, slope)
+def _to_differentiate(rng: Rng, rows: bool = False, slope: bool | float = False,
+                      shape: tuple[int, ...] = ()) -> Arrays:
+    inputs = _to_normalise(rng, rows, slope, shape)
     return {**inputs, **_norm(inputs), "upstream": normal(rng, *inputs["x"].shape)}
+
+
+SLOPES = {f"slope {slope:g}": {"slope": slope, "shape": (3, 2, 1, 3)} for slope in (0.0, 1.0)}
+SHAPES = {
+    "(n, c, l)": {"shape": (2, 3, 3)}, "(n, c, d, h, w)": {"shape": (2, 2, 1, 2, 2)},
+    "one image": {"shape": (1, 2, 2, 3)}, "one row": {"shape": (1, 3)},
+}
+
+
+def _together(draw: Callable[..., Arrays], situations: dict[str, dict]) -> Callable[[Rng], Arrays]:
+    """One draw of each situation, under the names "x, SITUATION" and so on."""
+    return lambda rng: {f"{name}, {situation}": a for situation, how in situations.items()
+                        for name, a in draw(rng, **how).items()}
+
+
+def _in_each(want: Callable[[Arrays], Arrays]) -> Callable[[Arrays], Arrays]:
+    """What is wanted, or got by a mistake, in each of the situations."""
+    def of_all(inputs: Arrays) -> Arrays:
+        found: Arrays = {}
+        for ending in [name[1:] for name in inputs if name.startswith("x, ")]:
+            here = {name.removesuffix(ending): a for name, a in inputs.items()
+                    if name.endswith(ending)}
+            found |= {name + ending: value for name, value in want(here).items()}
+        return found
+
+    return of_all
+
+
+def _each_suspect(suspects: dict[str, Callable[[Arrays], Arrays]]
+                  ) -> dict[str, Callable[[Arrays], Arrays]]:
+    return {text: _in_each(suspect) for text, suspect in suspects.items()}
+
+
+def _without_slope(inputs: Arrays) -> Arrays:
+    return {name: a for name, a in inputs.items() if name != "slope"}
+
+
+def _far_from_zero(rng: Rng) -> Arrays:
+    """Float32 images with mean 1000 and standard deviation 1."""
+    x = 1000 + normal(rng, 4, 5, 2, 2)
+    return _as("float32", {"x": x, "gamma": away_from_zero(rng, 5), "beta": normal(rng, 5),
+                           "eps": numpy.array(rng.uniform(0.05, 0.2))})
+
+
+def _keeps_its_digits(inputs: Arrays, outputs: Arrays) -> Fault | None:
+    """Whether mean, variance and y are right to three digits, where x**2 in float32 has none left.
+
+    Two ways that are both right differ by 1e-4 here, by rounding.
+    """
+    for name, want in _norm(inputs).items():
+        got = outputs[name]
+        if got.shape != want.shape:
+            return Fault(f"{name}: shape got {got.shape}, want {want.shape}",
+                         outcome=Outcome.SHAPE)
+        wrong = ~(numpy.abs(got - want) <= 3e-3 * numpy.abs(want).max())
+        if wrong.any():
+            worst = tuple(int(i) for i in numpy.argwhere(wrong)[0])
+            usual = [text for text, suspect in NORM.items() if numpy.allclose(
+                got, suspect(inputs).get(name, numpy.nan), rtol=3e-3)]
+            digits = ["float32 loses its digits: the mean of x^2 minus the square of the mean is a "
+                      "small difference of large numbers; subtract the mean first, then square"]
+            cause = (usual or (digits if name == "var" else [""]))[0]
+            return Fault(f"{name}: at x of mean 1000 and variance 1, element {worst}: yours "
+                         f"{got[worst]:+.6g}, want {want[worst]:+.6g}", cause)
+    return None
 
 
 def _norm_differences(inputs: Arrays, names: tuple[str, ...] = ("x", "gamma", "beta")) -> Arrays:
@@ -556,12 +738,19 @@ def _with(inputs: Arrays, **changed: Array) -> Arrays:
     return _norm_differences({**inputs, **changed})
 
 
-def _simplified(inputs: Arrays, mean: bool = False, var: bool = False, images: bool = False
+def _std(inputs: Arrays) -> Array:
+    """The root that x is divided by, in a shape that broadcasts beside x."""
+    beside = (1, -1) + (1,) * (inputs["x"].ndim - 2)
+    return numpy.sqrt(inputs["var"] + inputs["eps"]).reshape(beside)
+
+
+def _simplified(inputs: Arrays, mean: float = 1.0, var: float = 1.0, images: bool = False
                 ) -> Arrays:
     """With a gradient of x that takes mean or variance as a number, or averages over images only.
 
     The part of the mean is what keeps the gradients of a channel at the sum 0, that of the variance
-    what keeps their correlation with x near 0.
+    what keeps their correlation with x near 0. Each is taken ``mean`` or ``var`` times: 0 leaves it
+    out, -1 turns its sign.
     """
     right = _norm_differences(inputs)
     axes = (0, *range(2, inputs["x"].ndim))
@@ -573,7 +762,23 @@ def _simplified(inputs: Arrays, mean: bool = False, var: bool = False, images: b
     by_var = right["grad of x"] - alone - by_mean
     if images:
         by_mean, by_var = (part * (alone[:, 0].size / len(alone)) for part in (by_mean, by_var))
-    return {**right, "grad of x": alone + (0 if mean else by_mean) + (0 if var else by_var)}
+    return {**right, "grad of x": alone + mean * by_mean + var * by_var}
+
+
+def _by_variance(inputs: Arrays) -> Arrays:
+    """With var + eps where its root belongs, in z and in front of all."""
+    right, std = _norm_differences(inputs), _std(inputs)
+    without = _simplified(inputs, var=0.0)["grad of x"]
+    return {"grad of gamma": right["grad of gamma"] / std.reshape(-1),
+            "grad of x": without / std + (right["grad of x"] - without) / std**3}
+
+
+def _by_unscaled(inputs: Arrays, centred: bool) -> Arrays:
+    """The gradient of gamma from x, or x minus its mean, in place of the normalised x."""
+    right, std = _norm_differences(inputs), _std(inputs).reshape(-1)
+    centred_one = right["grad of gamma"] * std
+    return {"grad of gamma": centred_one if centred else
+            centred_one + inputs["mean"] * right["grad of beta"]}
 
 
 def _exchanged(inputs: Arrays) -> Arrays:
@@ -584,23 +789,40 @@ def _exchanged(inputs: Arrays) -> Arrays:
 NORM_GRADIENT = {
     "gamma's and beta's gradients are exchanged: the order is x, gamma, beta": _exchanged,
     "mean and variance are taken as constants; they depend on every x of the channel":
-        lambda inputs: _simplified(inputs, mean=True, var=True),
+        lambda inputs: _simplified(inputs, mean=0.0, var=0.0),
     "the variance is taken as a constant; it depends on every x of the channel":
-        lambda inputs: _simplified(inputs, var=True),
+        lambda inputs: _simplified(inputs, var=0.0),
     "the mean is taken as a constant; it depends on every x of the channel":
-        lambda inputs: _simplified(inputs, mean=True),
+        lambda inputs: _simplified(inputs, mean=0.0),
     "divide by the number of all the values of a channel, not by that of the images":
         lambda inputs: _simplified(inputs, images=True),
+    "the sign of the part with z: like the mean of g, it is taken away": lambda inputs:
+        _simplified(inputs, var=-1.0),
+    "the sign of the part with the mean of g: it is taken away": lambda inputs: _simplified(
+        inputs, mean=-1.0),
+    "the sign of both parts: they are taken away": lambda inputs: _simplified(
+        inputs, mean=-1.0, var=-1.0),
+    "x's gradient is not divided by sqrt(var + eps)": lambda inputs: {
+        "grad of x": _norm_differences(inputs)["grad of x"] * _std(inputs)},
+    "divided by the variance: divide by its root, sqrt(var + eps)": _by_variance,
+    "gamma's gradient is the sum of g times z, the normalised x: divide by sqrt(var + eps)":
+        lambda inputs: _by_unscaled(inputs, centred=True),
+    "gamma's gradient is the sum of g times z, the normalised x, not times x":
+        lambda inputs: _by_unscaled(inputs, centred=False),
     "upstream ignored: out_grad is not used": lambda inputs: _with(
         inputs, upstream=numpy.ones_like(inputs["upstream"])),
     "the slope is not used: where y < 0, out_grad is to be multiplied by it": lambda inputs:
         _with(inputs, slope=numpy.array(1.0)),
     "where y < 0 nothing comes back: out_grad is to be multiplied by slope, not by 0":
         lambda inputs: _with(inputs, slope=numpy.array(0.0)),
-    "gamma is not used": lambda inputs: {"grad of x": _with(
-        inputs, gamma=numpy.ones_like(inputs["gamma"]))["grad of x"]},
+    "gamma is not used": lambda inputs: {"grad of x": _norm_differences(inputs)["grad of x"]
+                                         / inputs["gamma"].reshape(_std(inputs).shape)},
     "eps is not used": lambda inputs: _with(inputs, eps=numpy.array(0.0)),
 }
+
+
+RELU_GRADIENT = ("at slope 0 nothing comes back where y is 0: ask `slope is None`, and y > 0, not "
+                 "y >= 0")
 
 
 def _float32_norm(rng: Rng) -> Arrays:
@@ -625,7 +847,7 @@ def _evaluated(inputs: Arrays, root: bool = True, inside: bool = True, own: bool
                ) -> Arrays:
     """By the running statistics; the flags make the usual mistakes."""
     x, eps = inputs["x"], float(inputs["eps"])
-    y = numpy.empty_like(x)
+    y = numpy.empty_like(x, dtype="float64")
     own_mean, own_var = _norm(inputs)["mean"], _norm(inputs)["var"]
     for c in range(x.shape[1]):
         mean, var = ((own_mean, own_var) if own else (
@@ -633,7 +855,7 @@ def _evaluated(inputs: Arrays, root: bool = True, inside: bool = True, own: bool
         std = (numpy.sqrt(var[c] + eps) if inside else numpy.sqrt(var[c]) + eps) if root \
             else var[c] + eps
         y[:, c] = inputs["gamma"][c] * (x[:, c] - mean[c]) / std + inputs["beta"][c]
-    return {"y": y, "y with slope": _leaky(y, _slope(inputs)),
+    return {"y": y, "y with slope": _leaky(y, _slope(inputs)), "y with slope 0": _leaky(y, 0.0),
             "running_mean afterwards": inputs["running_mean"],
             "running_var afterwards": inputs["running_var"]}
 
@@ -646,6 +868,7 @@ EVALUATION = {
         lambda inputs: _evaluated(inputs, inside=False),
     "eps is not used": lambda inputs: _evaluated({**inputs, "eps": numpy.array(0.0)}),
     "slope is not used": lambda inputs: _evaluated({**inputs, "slope": numpy.array(1.0)}),
+    RELU: lambda inputs: {"y with slope 0": _evaluated(inputs)["y"]},
     "gamma is not used": lambda inputs: _evaluated(
         {**inputs, "gamma": numpy.ones_like(inputs["gamma"])}),
     "beta is not used": lambda inputs: _evaluated(
@@ -704,10 +927,12 @@ def _after_two_steps(inputs: Arrays, share: Callable[[float], float] = lambda m:
                      unbiased: bool = False) -> Arrays:
     m = share(float(inputs["momentum"]))
     running = {"mean": inputs["running_mean"], "var": inputs["running_var"]}
+    first = _norm(inputs, unbiased=unbiased)
     for name in ("x", "x of the second step"):
         batch = _norm({**inputs, "x": inputs[name]}, unbiased=unbiased)
         running = {key: (1 - m) * old + m * batch[key] for key, old in running.items()}
-    return {f"running_{key}": value for key, value in running.items()}
+    return {"batch mean": first["mean"], "batch var": first["var"],
+            **{f"running_{key}": value for key, value in running.items()}}
 
 
 TWO_STEPS = {
@@ -726,6 +951,13 @@ Q4 = (
           suspects=NORM),
     Check("hw3.Q4.batch_norm.slope", runs.norm, lambda rng: _to_normalise(rng, slope=True), _norm,
           suspects=NORM),
+    Check("hw3.Q4.batch_norm.relu", runs.norm_in_each, _together(_to_normalise, SLOPES),
+          _in_each(_norm), suspects=_each_suspect(
+              {RELU: lambda inputs: _norm(_without_slope(inputs)), **NORM})),
+    Check("hw3.Q4.batch_norm.shapes", runs.norm_in_each, _together(_to_normalise, SHAPES),
+          _in_each(_norm), suspects=_each_suspect(NORM)),
+    Check("hw3.Q4.batch_norm.far_from_zero", runs.norm, _far_from_zero, _keeps_its_digits,
+          kind=Kind.PROPERTY),
     Check("hw3.Q4.batch_norm_gradient.gamma_and_beta", runs.norm_gradient_of_parameters,
           _to_differentiate, _parameter_differences, suspects=NORM_GRADIENT),
     Check("hw3.Q4.batch_norm_gradient.images", runs.norm_gradient, _to_differentiate,
@@ -736,15 +968,27 @@ Q4 = (
     Check("hw3.Q4.batch_norm_gradient.slope", runs.norm_gradient,
           lambda rng: _to_differentiate(rng, slope=True), _norm_differences,
           suspects=NORM_GRADIENT),
-    Check("hw3.Q4.float32", runs.float32_norm, _float32_norm, _want_float32_norm, tol=1e-4),
+    Check("hw3.Q4.batch_norm_gradient.relu", runs.norm_gradient_in_each,
+          _together(_to_differentiate, SLOPES), _in_each(_norm_differences),
+          suspects=_each_suspect({RELU_GRADIENT: lambda inputs: _norm_differences(
+              _without_slope(inputs)), **NORM_GRADIENT})),
+    Check("hw3.Q4.batch_norm_gradient.shapes", runs.norm_gradient_in_each,
+          _together(_to_differentiate, SHAPES), _in_each(_norm_differences),
+          suspects=_each_suspect(NORM_GRADIENT)),
+    Check("hw3.Q4.float32", runs.float32_norm, _float32_norm, _want_float32_norm, tol=1e-4,
+          suspects=_suspects_of_both(NORM, NORM_GRADIENT),
+          blames={"mean": "batch_norm", "var": "batch_norm", "y": "batch_norm",
+                  "grad of": "batch_norm_gradient", "upstream": "batch_norm_gradient"}),
     Check("hw3.Q4.evaluation.values", runs.evaluation, _layers, _evaluated, suspects=EVALUATION),
     Check("hw3.Q4.evaluation.gradients", runs.evaluation_gradients, _layers_with_upstream,
           _evaluation_differences, kind=Kind.GRADIENT),
+    Check("hw3.Q4.evaluation.float32", runs.evaluation, lambda rng: _as("float32", _layers(rng)),
+          lambda inputs: _as("float32", _evaluated(inputs)), tol=1e-4, suspects=EVALUATION),
     Check("hw3.Q4.moved.once", runs.moved, _with_batch,
           lambda inputs: _as("float32", _moved(inputs)), tol=FLOAT32, suspects=MOVED),
     Check("hw3.Q4.moved.training", runs.norm_training, _two_steps,
           lambda inputs: _as("float32", _after_two_steps(inputs)), tol=FLOAT32,
-          suspects=TWO_STEPS),
+          suspects=TWO_STEPS, blames={"batch": "batch_norm", "running": "_BatchNorm._moved"}),
 )
 
 CHECKS: tuple[Check, ...] = Q1 + Q2 + Q3 + Q4

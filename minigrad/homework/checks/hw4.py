@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 
@@ -58,6 +59,14 @@ def _with_empty_outcomes(rng: numpy.random.Generator) -> Arrays:
     p, q = rng.uniform(0.2, 2.0, n), rng.uniform(0.2, 2.0, n)
     p[0] = q[1] = 0.0
     return {"p": p / p.sum(), "q": q / q.sum()}
+
+
+def _without_p(rng: numpy.random.Generator) -> Arrays:
+    """Probabilities where the first outcome lacks mass of p, so that p / q is finite."""
+    inputs = _two(rng)
+    p = inputs["p"].copy()
+    p[0] = 0.0
+    return {"p": p / p.sum(), "q": inputs["q"]}
 
 
 def _nowhere(rng: numpy.random.Generator) -> Arrays:
@@ -117,12 +126,51 @@ def _normals(rng: numpy.random.Generator) -> Arrays:
     sigma[1] = sigma[0] * rng.choice([0.7, 1.4])  # so that KL depends much on the order
     p, q = (numpy.exp(-((x - m) / s) ** 2 / 2) / (s * numpy.sqrt(2 * numpy.pi))
             for m, s in zip(mu, sigma, strict=True))
-    return {"p": p, "q": q, "x": x, "mu": mu, "sigma": sigma}
+    return {"p": p, "q": q, "x": x, "mu of p": mu[0], "mu of q": mu[1],
+            "sigma of p": sigma[0], "sigma of q": sigma[1]}
 
 
 def _logistic_answers(rng: numpy.random.Generator) -> Arrays:
     inputs = _normals(rng)
     return {**inputs, "D": 1 / (1 + numpy.exp(-rng.uniform(0.3, 1.0) * inputs["x"] - 0.2))}
+
+
+def _boxes(rng: numpy.random.Generator) -> Arrays:
+    """Densities on a grid, made of boxes: p has two with a gap between; q has more than these.
+
+    Right of the gap the first point has mass of both, left of it the last one, so that a trapezoid
+    over the gap counts. The third box is of q alone.
+    """
+    x = numpy.cumsum(rng.uniform(0.02, 0.08, 60))
+    first, gap, second, third = rng.integers(6, 12, 4)
+    start = int(rng.integers(1, 4))
+    ends = start + numpy.cumsum([first, gap, second, third])
+    p, q = numpy.zeros(60), numpy.zeros(60)
+    p[start:ends[0]], q[start:ends[0]] = rng.uniform(0.6, 1.2), rng.uniform(0.2, 0.4)
+    p[ends[1]:ends[2]], q[ends[1]:ends[2]] = rng.uniform(0.2, 0.4), rng.uniform(0.6, 1.2)
+    q[ends[2]:ends[3]] = rng.uniform(0.3, 0.9)
+    return {"p": p, "q": q, "x": x}
+
+
+def _boxes_and_answers(rng: numpy.random.Generator) -> Arrays:
+    """D is 0 where only q has mass, and 1 at one end of the first box, where q has none here."""
+    inputs = _boxes(rng)
+    p, q = inputs["p"], inputs["q"].copy()
+    D = rng.uniform(0.1, 0.9, p.size)
+    D[(p == 0) & (q > 0)] = 0.0
+    first = int(numpy.flatnonzero(p)[0])
+    q[first], D[first] = 0.0, 1.0
+    return {**inputs, "q": q, "D": D}
+
+
+def _bridged(parts: Sequence[tuple[numpy.ndarray, numpy.ndarray]], x: numpy.ndarray) -> float:
+    """Trapezoids over the points with mass alone, which also span the gaps: a usual mistake."""
+    return sum(_trapezoids((mass[mass > 0] * logs[mass > 0]), x[mass > 0])
+               for mass, logs in parts)
+
+
+BRIDGED = ("points without mass were left out, so one trapezoid spans each gap between the others: "
+           "keep all points, with 0 there")
 
 
 def _value(inputs: Arrays) -> Arrays:
@@ -137,6 +185,13 @@ def _value(inputs: Arrays) -> Arrays:
 def _value_on_grid(inputs: Arrays) -> Arrays:
     """V on a grid: trapezoids of its terms, which are computed from the logits of D."""
     return {"V": _trapezoids(_terms(inputs), inputs["x"])}
+
+
+def _value_of_boxes(inputs: Arrays) -> Arrays:
+    """V on a grid, point by point: what has no mass counts nothing."""
+    terms = [_value({name: inputs[name][i:i + 1] for name in ("p", "q", "D")})["V"]
+             for i in range(inputs["x"].size)]
+    return {"V": _trapezoids(numpy.array(terms), inputs["x"])}
 
 
 def _terms(inputs: Arrays) -> numpy.ndarray:
@@ -202,7 +257,7 @@ def _one_number(name: str, got: numpy.ndarray) -> Fault | None:
 
 
 Q1 = (
-    Check("hw4.Q1.best.share", runs.best_answer, _with_empty_outcomes, _bisected, tol=EXACT,
+    Check("hw4.Q1.best.share", runs.best_answer, _without_p, _bisected, tol=EXACT,
           suspects={
               "p and q are exchanged: D answers how likely a sample is real":
                   lambda i: {"D*": 1 - _bisected(i)["D*"]},
@@ -235,11 +290,14 @@ Q1 = (
         "a sum times one step of the grid: the points need not have equal distances":
             lambda i: {"V": float(_terms(i).sum() * (i["x"][1] - i["x"][0]))},
     }),
+    Check("hw4.Q1.value.boxes", runs.value, _boxes_and_answers, _value_of_boxes, tol=EXACT,
+          suspects={BRIDGED: lambda i: {"V": _bridged(
+              [(i["p"], numpy.log(i["D"])), (i["q"], numpy.log1p(-i["D"]))], i["x"])}}),
     Check("hw4.Q1.value.certain", runs.value, _certain, _value, tol=EXACT,
           suspects=VALUE_SUSPECTS),
     Check("hw4.Q1.value.wrong", runs.value, _certain_and_wrong, _value, tol=EXACT),
     Check("hw4.Q1.value.largest", runs.value_of_best, _best_and_beside, _is_largest,
-          kind=Kind.PROPERTY),
+          kind=Kind.PROPERTY, blames={"D*": "optimal_discriminator"}),
 )
 
 
@@ -279,12 +337,28 @@ def _kls(inputs: Arrays) -> Arrays:
 
 def _kls_of_normals(inputs: Arrays) -> Arrays:
     """In closed form."""
-    (m, n), (s, t) = inputs["mu"], inputs["sigma"]
+    m, n, s, t = (inputs[name] for name in ("mu of p", "mu of q", "sigma of p", "sigma of q"))
 
     def closed(m: float, s: float, n: float, t: float) -> float:
         return float(numpy.log(t / s) + (s**2 + (m - n) ** 2) / (2 * t**2) - 0.5)
 
     return {"KL(p, q)": closed(m, s, n, t), "KL(q, p)": closed(n, t, m, s)}
+
+
+def _x_log_x(a: numpy.ndarray) -> numpy.ndarray:
+    return a * numpy.log(numpy.where(a > 0, a, 1.0))
+
+
+def _kls_of_boxes(inputs: Arrays) -> Arrays:
+    """On a grid; infinite the other way round, where p lacks mass that q has."""
+    p, q, x = inputs["p"], inputs["q"], inputs["x"]
+    crossed = p * numpy.log(numpy.where(q > 0, q, 1.0))
+    return {"KL(p, q)": _trapezoids(_x_log_x(p) - crossed, x), "KL(q, p)": float("inf")}
+
+
+def _js_of_boxes(inputs: Arrays) -> Arrays:
+    p, q, x = inputs["p"], inputs["q"], inputs["x"]
+    return {"JS": _trapezoids((_x_log_x(p) + _x_log_x(q)) / 2 - _x_log_x((p + q) / 2), x)}
 
 
 def _turned(wanted: Arrays) -> Arrays:
@@ -317,7 +391,7 @@ def _entropies(inputs: Arrays) -> Arrays:
 
 def _js_of_normals(inputs: Arrays) -> Arrays:
     """log 2 plus half of what the best D, by its logit, is paid; on a grid of its own."""
-    (m, n), (s, t) = inputs["mu"], inputs["sigma"]
+    m, n, s, t = (inputs[name] for name in ("mu of p", "mu of q", "sigma of p", "sigma of q"))
     x = numpy.linspace(-18.0, 18.0, 6001)
     log_p, log_q = (-((x - c) / w) ** 2 / 2 - numpy.log(w * numpy.sqrt(2 * numpy.pi))
                     for c, w in ((m, s), (n, t)))
@@ -382,12 +456,21 @@ Q2 = (
         **_kl_suspects(_kls_of_normals),
         "a plain sum: with the points x given, integrate over x": _kls,
     }),
+    Check("hw4.Q2.kl.boxes", runs.divergence_kl, _boxes, _kls_of_boxes, tol=EXACT, suspects={
+        BRIDGED: lambda i: {"KL(p, q)": _bridged(
+            [(i["p"], numpy.log(i["p"]) - numpy.log(i["q"]))], i["x"])},
+    }),
     Check("hw4.Q2.kl.empty", runs.divergence_kl, _half_empty, _kls, tol=EXACT,
           suspects=_kl_suspects(_kls)),
     Check("hw4.Q2.js.weights", runs.divergence_js, _two, _entropies, tol=EXACT,
           suspects=_js_suspects(_entropies)),
     Check("hw4.Q2.js.normals", runs.divergence_js, _normals, _js_of_normals, tol=2e-5,
           suspects=_js_suspects(_js_of_normals)),
+    Check("hw4.Q2.js.boxes", runs.divergence_js, _boxes, _js_of_boxes, tol=EXACT, suspects={
+        BRIDGED: lambda i: {"JS": _bridged(
+            [(i[name], numpy.log(2 * i[name] / (i["p"] + i["q"]))) for name in "pq"],
+            i["x"]) / 2},
+    }),
     Check("hw4.Q2.js.empty", runs.divergence_js, _with_empty_outcomes, _entropies, tol=EXACT,
           suspects=_js_suspects(_entropies)),
     Check("hw4.Q2.js.properties", runs.js_properties, _two, _keeps_its_properties,
@@ -415,6 +498,15 @@ def _logits(rng: numpy.random.Generator) -> Arrays:
 
 def _labelled_logits(rng: numpy.random.Generator) -> Arrays:
     return {**_logits(rng), "real_label": rng.uniform(0.7, 0.95)}
+
+
+def _logits_of_any_shape(rng: numpy.random.Generator) -> Arrays:
+    """A list of logits, and a map of them for every sample; batches of different sizes."""
+    real, fake = (int(n) for n in rng.permutation([3, 4, 5])[:2])
+    maps = (int(rng.integers(1, 3)), 3, 2)
+    return {"list of real": normal(rng, real) + 0.5, "list of fake": normal(rng, fake) - 0.5,
+            "maps of real": normal(rng, real, *maps) + 0.5,
+            "maps of fake": normal(rng, fake, *maps) - 0.5}
 
 
 def _large_logits(rng: numpy.random.Generator) -> Arrays:
@@ -494,8 +586,13 @@ def _costs_of_g(inputs: Arrays) -> Arrays:
 
 
 def _g_suspects(right: str) -> dict[str, Callable[[Arrays], Arrays]]:
-    def as_loss(f: Callable) -> Callable[[Arrays], Arrays]:
-        return lambda inputs: _by_differences(f, ["fake"])({"fake": inputs["fake"]})
+    as_loss = _g_wanted
+
+    def smooth(inputs: Arrays) -> Arrays:
+        label = float(inputs["real_label"])
+        sign, label = (-1, 1 - label) if right == "minimax" else (1, label)
+        return as_loss(lambda a: sign * (label * _softplus(-a)
+                                         + (1 - label) * _softplus(a)).mean())(inputs)
 
     other = {
         "minimax": {
@@ -516,7 +613,25 @@ def _g_suspects(right: str) -> dict[str, Callable[[Arrays], Arrays]]:
     }
     total = {"minimax": lambda a: -_softplus(a).sum(),
              "non-saturating": lambda a: _softplus(-a).sum()}
-    return {**other[right], "a sum over the batch instead of a mean": as_loss(total[right])}
+    return {**other[right], "real_label is D's; g_loss knows no smoothing": smooth,
+            "a sum over the batch instead of a mean": as_loss(total[right])}
+
+
+def _costs_of_any_shape(inputs: Arrays, shared: Callable | None = None) -> Arrays:
+    """The three losses of both forms; ``shared`` is by what a sum of one is divided."""
+    found = {}
+    for form in ("list", "maps"):
+        real, fake = inputs[f"{form} of real"], inputs[f"{form} of fake"]
+        mean = numpy.mean if shared is None else (lambda a: a.sum() / shared(a))
+        found |= {f"d_loss of {form}": mean(_softplus(-real)) + mean(_softplus(fake)),
+                  f"minimax of {form}": -mean(_softplus(fake)),
+                  f"non-saturating of {form}": mean(_softplus(-fake))}
+    return found
+
+
+def _g_wanted(f: Callable[[numpy.ndarray], numpy.ndarray]) -> Callable[[Arrays], Arrays]:
+    """G's loss and its gradient by differences, whatever the label for D is."""
+    return lambda inputs: _by_differences(f, ["fake"])({"fake": inputs["fake"]})
 
 
 def _depths(rng: numpy.random.Generator) -> Arrays:
@@ -546,6 +661,9 @@ def _float32_costs(inputs: Arrays) -> Arrays:
             for name, cost in {"d_loss": d_loss, **_costs_of_g(exact)}.items()}
 
 
+BLAMES = {"d_loss": "Minimax.d_loss", "minimax": "Minimax.g_loss",
+          "non-saturating": "NonSaturating.g_loss"}
+
 _d_wanted = _by_differences(_d_cost, ["real", "fake"])
 
 Q3 = (
@@ -564,15 +682,23 @@ Q3 = (
     }),
     Check("hw4.Q3.d_loss.stable", runs.loss_of_d, _large_logits, _d_wanted, tol=1e-5,
           suspects=D_SUSPECTS),
-    Check("hw4.Q3.minimax", runs.loss_of_g_minimax, _logits,
-          _by_differences(lambda a: -_softplus(a).mean(), ["fake"]), tol=1e-7,
-          suspects=_g_suspects("minimax")),
-    Check("hw4.Q3.non_saturating", runs.loss_of_g_non_saturating, _logits,
-          _by_differences(lambda a: _softplus(-a).mean(), ["fake"]), tol=1e-7,
+    Check("hw4.Q3.minimax", runs.loss_of_g_minimax, _labelled_logits,
+          _g_wanted(lambda a: -_softplus(a).mean()), tol=1e-7, suspects=_g_suspects("minimax")),
+    Check("hw4.Q3.non_saturating", runs.loss_of_g_non_saturating, _labelled_logits,
+          _g_wanted(lambda a: _softplus(-a).mean()), tol=1e-7,
           suspects=_g_suspects("non-saturating")),
-    Check("hw4.Q3.stable", runs.losses_of_g, _large_logits, _costs_of_g, tol=EXACT),
-    Check("hw4.Q3.slopes", runs.slopes_of_g, _depths, _slopes, tol=1e-8, kind=Kind.GRADIENT),
-    Check("hw4.Q3.float32", runs.losses_in_float32, _in_float32, _float32_costs, tol=1e-5),
+    Check("hw4.Q3.shapes", runs.losses_of_any_shape, _logits_of_any_shape, _costs_of_any_shape,
+          tol=EXACT, blames=BLAMES, suspects={
+              "divided by the number of samples: logits may have any shape, and the mean is over "
+              "all of them": lambda i: _costs_of_any_shape(i, shared=len),
+              "sums over the batches instead of means":
+                  lambda i: _costs_of_any_shape(i, shared=lambda a: 1)}),
+    Check("hw4.Q3.stable", runs.losses_of_g, _large_logits, _costs_of_g, tol=EXACT,
+          blames=BLAMES),
+    Check("hw4.Q3.slopes", runs.slopes_of_g, _depths, _slopes, tol=1e-8, kind=Kind.GRADIENT,
+          blames=BLAMES),
+    Check("hw4.Q3.float32", runs.losses_in_float32, _in_float32, _float32_costs, tol=1e-5,
+          blames=BLAMES),
 )
 
 
@@ -679,7 +805,8 @@ def _after_d_step(inputs: Arrays, *, fake: str = "fake", sign: float = 1.0,
                for name, source in (("d_real", "real"), ("d_fake", fake))}
     if when == "after":
         loss, _ = _squares(inputs, moved, inputs["real"], inputs[fake], parts)
-    return {"d_loss": loss, **_named(runs.LAYERS_OF_D, moved), **beliefs}
+    return {"d_loss": loss, **_named(runs.LAYERS_OF_D, moved), **beliefs,
+            "samples that D judged": len(inputs["real"]) + len(inputs[fake]), "D.training": True}
 
 
 def _not_moved(inputs: Arrays) -> Arrays:
@@ -711,6 +838,9 @@ D_STEP_SUSPECTS: dict[str, Callable[[Arrays], Arrays]] = {
         _logits_as_belief,
     "d_real and d_fake are exchanged": lambda i: {
         "d_real": _after_d_step(i)["d_fake"], "d_fake": _after_d_step(i)["d_real"]},
+    "D was asked twice about the same batches; the beliefs are of the logits that d_loss got":
+        lambda i: {"samples that D judged": 2 * _after_d_step(i)["samples that D judged"]},
+    "D was left in eval mode": lambda i: {"D.training": False},
 }
 
 
@@ -746,8 +876,9 @@ def _with_pool(rng: numpy.random.Generator) -> Arrays:
 
 def _from_the_pool(inputs: Arrays, fake: str = "pooled") -> Arrays:
     found = _after_d_step(inputs, fake=fake)
-    del found["d_real"]
-    return {"calls of the pool": 1, "what the pool got": inputs["fake"], **found}
+    del found["d_real"], found["samples that D judged"], found["D.training"]
+    return {"calls of the pool": 1, "what the pool got": inputs["fake"], **found,
+            "requires_grad of what the pool got": False}
 
 
 def _with_old_gradient(rng: numpy.random.Generator) -> Arrays:
@@ -760,7 +891,8 @@ def _g_loss(inputs: Arrays, fake: str = "fake", target: int = 2) -> Arrays:
     _, a = _forward(weights, inputs[fake], SLOPE_OF_D)
     _, down = _backward(weights, inputs[fake], 2 * (a - goal) / len(a), SLOPE_OF_D)
     return {"g_loss": float(((a - goal) ** 2).mean()), "grad of fake": down,
-            **_named(runs.LAYERS_OF_D, weights), "gradient in D": inputs["old gradient"]}
+            **_named(runs.LAYERS_OF_D, weights), "gradient in D": inputs["old gradient"],
+            "D.training": True}
 
 
 def _rounds(rng: numpy.random.Generator) -> Arrays:
@@ -785,12 +917,16 @@ LEAK_SUSPECTS: dict[str, Callable[[Arrays], Arrays]] = {
     "the loss went back into G: fake was not detached": _flown_back,
     "the loss went back into G and added to its gradient: fake was not detached": lambda i: {
         "gradient in G": i["old gradient"] + _flown_back(i)["gradient in G"]},
+    "G's gradient was cleared; it is not D's business": lambda i: {
+        "gradient in G": numpy.zeros_like(i["old gradient"])},
 }
 
 POOL_SUSPECTS: dict[str, Callable[[Arrays], Arrays]] = {
     "the pool was not asked": lambda i: {"calls of the pool": 0},
     "D saw the fakes themselves, not what the pool returned":
         lambda i: _from_the_pool(i, fake="fake"),
+    "the pool got fakes that G's graph hangs on, and keeps them: detach comes first":
+        lambda i: {"requires_grad of what the pool got": True},
 }
 
 G_LOSS_SUSPECTS: dict[str, Callable[[Arrays], Arrays]] = {
@@ -803,6 +939,9 @@ G_LOSS_SUSPECTS: dict[str, Callable[[Arrays], Arrays]] = {
         name: -_g_loss(i)[name] for name in ("g_loss", "grad of fake")},
     "nothing comes back to the fakes: D's answer must not be detached here":
         lambda i: {"grad of fake": numpy.zeros_like(i["fake"])},
+    "D's gradient was cleared: D learns nothing here, so leave opt_D and its gradients alone":
+        lambda i: {"gradient in D": numpy.zeros_like(i["old gradient"])},
+    "D was left in eval mode; it goes on learning after this": lambda i: {"D.training": False},
 }
 
 Q4 = (
@@ -814,7 +953,8 @@ Q4 = (
           suspects=_filled(_from_the_pool, POOL_SUSPECTS)),
     Check("hw4.Q4.g_loss", runs.step_of_g_loss, _with_old_gradient, _g_loss, tol=1e-8,
           suspects=_filled(_g_loss, G_LOSS_SUSPECTS)),
-    Check("hw4.Q4.rounds", runs.play, _rounds, _played_rounds, tol=1e-7),
+    Check("hw4.Q4.rounds", runs.play, _rounds, _played_rounds, tol=1e-7,
+          blames={"g_loss": "GANLoss.g_loss"}),
 )
 
 
@@ -829,7 +969,8 @@ def _game(rng: numpy.random.Generator, *, k: int, steps: int, plain: bool, decay
     n, latent = int(rng.integers(4, 7)), int(rng.integers(2, 4))
     inputs = {**_network(rng, (latent, 5, 2), runs.LAYERS_OF_G),
               **_network(rng, (2, 5, 1), runs.LAYERS_OF_D),
-              "real": normal(rng, steps, k, n, 2) + 1, "z": normal(rng, steps, k, n, latent),
+              "real": normal(rng, steps, k, n, 2) + 1,
+              "spare batches": normal(rng, 2, n, 2) + 1, "z": normal(rng, steps, k, n, latent),
               "k": k, "plain": plain, "minimax": bool(rng.integers(2)),
               "lr_G": rng.uniform(0.05, 0.1), "lr_D": rng.uniform(0.01, 0.04),
               "beta1": rng.uniform(0.4, 0.6), "ema_decay": decay}
@@ -906,7 +1047,8 @@ def _play(inputs: Arrays, slip: str = "") -> _Played:
 
 def _weights_after(inputs: Arrays, slip: str = "") -> Arrays:
     played = _play(inputs, slip)
-    found = {**_named(runs.LAYERS_OF_D, played.D), **_named(runs.LAYERS_OF_G, played.G)}
+    found = {"batches taken beyond k": 0,
+             **_named(runs.LAYERS_OF_D, played.D), **_named(runs.LAYERS_OF_G, played.G)}
     if inputs["ema_decay"]:
         decay = min(float(inputs["ema_decay"]), 2 / 11)  # the warm-up of the first update
         found |= {f"average {name}": decay * inputs[f"average {name}"] + (1 - decay) * w
@@ -945,6 +1087,13 @@ STEP_SUSPECTS = _slips(
     one_batch="the same real batch in all k steps of D; every step takes the next one",
     k_is_1="D made one step; k are asked for",
 )
+
+STEP_SUSPECTS |= {
+    "the loop went to the end of the stream, and a real one has no end: take k batches with next":
+        lambda i: {"batches taken beyond k": 2 * len(i["real"])},
+    "one batch too many was taken, and its samples are lost: each step of D takes one, G's none":
+        lambda i: {"batches taken beyond k": len(i["real"])},
+}
 
 AVERAGE_SUSPECTS: dict[str, Callable[[Arrays], Arrays]] = {
     "the average of G was not updated": _not_averaged,
@@ -1008,7 +1157,34 @@ def _is_the_mixture(inputs: Arrays, outputs: Arrays) -> Fault | None:
     distances = numpy.linalg.norm(got[:, None].astype("float64") - centres, axis=2)
     which, far = distances.argmin(axis=1), distances.min(axis=1)
     return (_places(inputs, got, far, sigma) or _shares(which, len(centres))
-            or _widths(got - centres[which], sigma))
+            or _widths(got - centres[which], sigma) or _new_numbers(outputs, centres))
+
+
+def _new_numbers(outputs: Arrays, centres: numpy.ndarray) -> Fault | None:
+    """Another generator, and the same one again, have to give other points."""
+    for name, cause in (
+            ("sample of another generator", "not random: all random numbers have to come from the "
+             "generator given, and none from one made here"),
+            ("second sample", "not random: every call draws new numbers from the generator given")):
+        same = _repeated(outputs["sample"], outputs[name], centres)
+        if same:
+            return Fault(f"{name}: {same} as in the first sample, want others", cause)
+    return None
+
+
+def _repeated(got: numpy.ndarray, other: numpy.ndarray, centres: numpy.ndarray) -> str:
+    """What two samples have in common that ought to be random in both, or nothing."""
+    if other.shape != got.shape:
+        return ""  # of another shape, so not the same
+    if numpy.array_equal(got, other):
+        return "the same points"
+    first, second = (numpy.linalg.norm(a[:, None] - centres, axis=2).argmin(axis=1)
+                     for a in (got, other))
+    if numpy.array_equal(first, second):
+        return "the same centres in the same order"
+    if numpy.allclose(got - centres[first], other - centres[second], rtol=0, atol=1e-6):
+        return "the same offsets from the centres"
+    return ""
 
 
 def _places(inputs: Arrays, got: numpy.ndarray, far: numpy.ndarray, sigma: float) -> Fault | None:
@@ -1058,25 +1234,37 @@ def _widths(offsets: numpy.ndarray, sigma: float) -> Fault | None:
     return None
 
 
+def _around(rng: numpy.random.Generator, centres: numpy.ndarray, sigma: float,
+            good: Sequence[int], bad: Sequence[int]) -> numpy.ndarray:
+    """Samples in any order, so many within 3 sigma of each centre, and so many further out."""
+    k, d = centres.shape
+    which = numpy.concatenate([numpy.repeat(numpy.arange(k), good),
+                               numpy.repeat(numpy.arange(k), bad)])
+    ways = normal(rng, len(which), d)
+    ways /= numpy.linalg.norm(ways, axis=1, keepdims=True)
+    far = numpy.concatenate([rng.uniform(0.1, 2.8, sum(good)), rng.uniform(3.3, 6.0, sum(bad))])
+    return rng.permutation(centres[which] + sigma * far[:, None] * ways)
+
+
 def _scattered(rng: numpy.random.Generator) -> Arrays:
-    """200 samples: one mode with exactly 1 %, one with bad samples only, one with none at all."""
+    """200 samples: one mode with exactly 1 %, one with bad samples only, one with none at all.
+
+    And 250, of which 1 % are 2.5, with modes of 1, 2 and 3 good ones; fewer than 100 are good.
+    """
     k, d, sigma = int(rng.integers(5, 8)), int(rng.integers(2, 4)), float(rng.uniform(0.05, 0.15))
     centres = numpy.zeros((k, d))
     centres[:, 0] = 3.0 * numpy.arange(k)
     centres += rng.uniform(-0.5, 0.5, (k, d))
-    left, n = k - 3, 200
-    counts = numpy.zeros(k, dtype=int)
-    counts[:2], counts[3:] = [2, 8], 190 // left
-    counts[-1] += n - counts.sum()
-    which = numpy.repeat(numpy.arange(k), counts)
-    ways = normal(rng, n, d)
-    ways /= numpy.linalg.norm(ways, axis=1, keepdims=True)
-    far = rng.uniform(0.1, 2.8, n)  # in sigma: inside
-    outside = (which == 1) | ((which > 2) & (rng.uniform(size=n) < 0.3))
-    far[outside] = rng.uniform(3.3, 6.0, int(outside.sum()))
-    order = rng.permutation(n)
-    return {"samples": (centres[which] + sigma * far[:, None] * ways)[order], "centres": centres,
-            "sigma": sigma}
+    left = k - 3
+    good = numpy.array([2, 0, 0] + [130 // left] * left)
+    bad = numpy.array([0, 8, 0] + [60 // left] * left)
+    bad[-1] += 200 - good.sum() - bad.sum()
+    few, others = numpy.array([1, 2, 3] + [80 // left] * left), numpy.zeros(k, dtype=int)
+    others[3:] = 160 // left
+    others[-1] += 250 - few.sum() - others.sum()
+    return {"samples": _around(rng, centres, sigma, good, bad),
+            "250 samples": _around(rng, centres, sigma, few, others),
+            "centres": centres, "sigma": sigma}
 
 
 def _counted(inputs: Arrays, *, within: float | None = None, strict: bool = False) -> Arrays:
@@ -1096,6 +1284,19 @@ def _counted(inputs: Arrays, *, within: float | None = None, strict: bool = Fals
             "high_quality": sum(good) / n, "modes": sum(count > 0 for count in good),
             "modes_one_percent": sum(least), "total_modes": k,
             "reverse_kl": sum(share * numpy.log(share * k) for share in shares)}
+
+
+def _scored(inputs: Arrays, **limits: Any) -> Arrays:
+    """The report, and which modes that of the 250 samples finds."""
+    other = _counted({**inputs, "samples": inputs["250 samples"]}, **limits)
+    return {**_counted(inputs, **limits),
+            **{f"{name} of 250 samples": other[name] for name in ("modes", "modes_one_percent")}}
+
+
+def _few_enough(inputs: Arrays, least: float) -> Arrays:
+    """The second report if so many good samples make a mode."""
+    good = _counted({**inputs, "samples": inputs["250 samples"]})["high_quality_histogram"]
+    return {"modes_one_percent of 250 samples": sum(count >= least for count in good)}
 
 
 def _quality(counted: Arrays) -> Arrays:
@@ -1120,6 +1321,9 @@ SCORE_SUSPECTS: dict[str, Callable[[Arrays], Arrays]] = {
         lambda i: {"modes_one_percent": _counted(i, strict=True)["modes_one_percent"]},
     "the number of samples of high quality; their share is asked for":
         lambda i: {"high_quality": sum(_counted(i)["high_quality_histogram"])},
+    "1 % of 250 samples are 2.5, so 2 are too few: do not round": lambda i: _few_enough(i, 2),
+    "1 % of all samples are wanted; this is 1 % of those of high quality":
+        lambda i: _few_enough(i, 1),
     "sign: this is minus the KL": lambda i: {"reverse_kl": -_counted(i)["reverse_kl"]},
     "the entropy alone; KL to the uniform is log k minus it": lambda i: {
         "reverse_kl": numpy.log(len(i["centres"])) - _counted(i)["reverse_kl"]},
@@ -1164,8 +1368,8 @@ LEAST_MODES, LEAST_QUALITY = 6, 0.4
 
 Q6 = (
     Check("hw4.Q6.sample", runs.sample_mixture, _mixture, _is_the_mixture, kind=Kind.PROPERTY),
-    Check("hw4.Q6.score", runs.score_modes, _scattered, _counted, tol=EXACT,
-          suspects=_filled(_counted, SCORE_SUSPECTS)),
+    Check("hw4.Q6.score", runs.score_modes, _scattered, _scored, tol=EXACT,
+          suspects=_filled(_scored, SCORE_SUSPECTS)),
     Check("hw4.Q6.ring", runs.ring, _ring, _covers_the_ring, kind=Kind.PROPERTY),
 )
 

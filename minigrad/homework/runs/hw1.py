@@ -5,7 +5,8 @@ Leaves out: what is right, which the parent knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy
@@ -14,6 +15,10 @@ from .tools import Arrays, gradients, tensor, tensors
 
 __all__ = [
     "AXES",
+    "POWERS",
+    "PRODUCTS",
+    "QUOTIENTS",
+    "SLOPES",
     "SWAPS",
     "after_backward",
     "backward",
@@ -21,6 +26,7 @@ __all__ = [
     "broadcast_to",
     "broadcast_to_gradient",
     "div",
+    "div_broadcast_gradient",
     "div_gradient",
     "fanout",
     "forward_float32",
@@ -34,6 +40,7 @@ __all__ = [
     "none",
     "numeric",
     "numeric_several",
+    "one_output",
     "order",
     "planted_everywhere",
     "planted_shapes",
@@ -51,12 +58,27 @@ __all__ = [
     "transpose",
     "tuples",
     "two_outputs",
+    "two_outputs_each",
 ]
 
 Outputs = dict[str, Any]
 
-AXES = ((None, False), (1, False), ((0, 2), True), (-1, False), ((-1, 0), False))
+AXES = ((None, False), (None, True), (1, False), (1, True), (-1, False), (-1, True),
+        ((0, 2), True), ((-1, 0), False))
 """(axes, keepdims) of the reductions that are asked for, on arrays with three axes."""
+
+POWERS = {"a": (2, -1.5, 0.5), "b": (2, 3, -2, 0)}
+"""Scalars of the powers that are asked for; "a" is positive, "b" has both signs."""
+
+SLOPES = {"a": (3, -2, 0.5, 1), "b": (2, 3, -2, 0), "c": (1, 2, 3)}
+"""Scalars of the gradients of powers; "c" has both signs and a zero."""
+
+QUOTIENTS = ("ab", "ca", "bc", "ad", "da")
+"""Dividend and divisor, of shapes that broadcast to one; "d" has no axes."""
+
+PRODUCTS = {"equal batches": "ab", "one b": "ac", "one a": "db", "batch of one": "eb",
+            "batches broadcast": "fg"}
+"""The operands of matrix products with batches."""
 
 SWAPS = (None, (0, 1), (-1, 0))
 """Axes of the transposes that are asked for, on arrays with three axes."""
@@ -83,17 +105,21 @@ def _values(op: Callable, *xs: Any) -> Outputs:
 
 
 def div(lib: Callable, inputs: Arrays) -> Outputs:
-    """EWiseDiv on a and b."""
-    return _values(lib("minigrad.ops").EWiseDiv(), *tensors(lib, inputs, "ab"))
+    """EWiseDiv on all QUOTIENTS."""
+    outputs = {}
+    for x, y in QUOTIENTS:
+        operands = tensors(lib, inputs, (x, y))
+        outputs |= _named(f"{x} / {y}", _values(lib("minigrad.ops").EWiseDiv(), *operands))
+    return outputs
 
 
 def power(lib: Callable, inputs: Arrays) -> Outputs:
-    """PowerScalar with every one of the scalars."""
+    """PowerScalar with all POWERS."""
     outputs = {}
-    (a,) = tensors(lib, inputs, "a")
-    for scalar in inputs["scalars"]:
-        op = lib("minigrad.ops").PowerScalar(float(scalar))
-        outputs |= _named(f"power {scalar:g}", _values(op, a))
+    for name, scalars in POWERS.items():
+        (x,) = tensors(lib, inputs, name)
+        for s in scalars:
+            outputs |= _named(f"{name} ** {s}", _values(lib("minigrad.ops").PowerScalar(s), x))
     return outputs
 
 
@@ -103,10 +129,12 @@ def matmul(lib: Callable, inputs: Arrays) -> Outputs:
 
 
 def matmul_batched(lib: Callable, inputs: Arrays) -> Outputs:
-    """MatMul of a batch with a batch, and with one matrix."""
-    a, b, c = tensors(lib, inputs, "abc")
-    op = lib("minigrad.ops").MatMul()
-    return {**_named("equal batches", _values(op, a, b)), **_named("one b", _values(op, a, c))}
+    """MatMul of all PRODUCTS."""
+    outputs = {}
+    for name, operands in PRODUCTS.items():
+        op = lib("minigrad.ops").MatMul()
+        outputs |= _named(name, _values(op, *tensors(lib, inputs, operands)))
+    return outputs
 
 
 def summation(lib: Callable, inputs: Arrays) -> Outputs:
@@ -128,10 +156,10 @@ def _reductions(lib: Callable, make: Callable, inputs: Arrays) -> Outputs:
 
 
 def broadcast_to(lib: Callable, inputs: Arrays) -> Outputs:
-    """BroadcastTo of three arrays to one shape."""
+    """BroadcastTo of five arrays to one shape, which is that of the last."""
     shape = tuple(int(size) for size in inputs["shape"])
     outputs = {}
-    for name, x in zip("abc", tensors(lib, inputs, "abc"), strict=True):
+    for name, x in zip("abcde", tensors(lib, inputs, "abcde"), strict=True):
         outputs |= _named(name, _values(lib("minigrad.ops").BroadcastTo(shape), x))
     return outputs
 
@@ -180,12 +208,22 @@ def div_gradient(lib: Callable, inputs: Arrays) -> Outputs:
     return gradients(lib, lib("minigrad.ops").EWiseDiv(), inputs, "ab")
 
 
-def power_gradient(lib: Callable, inputs: Arrays) -> Outputs:
-    """The gradient of PowerScalar with every one of the scalars."""
+def div_broadcast_gradient(lib: Callable, inputs: Arrays) -> Outputs:
+    """The gradients of EWiseDiv on all QUOTIENTS."""
     outputs = {}
-    for scalar in inputs["scalars"]:
-        op = lib("minigrad.ops").PowerScalar(float(scalar))
-        outputs |= _named(f"power {scalar:g}", gradients(lib, op, inputs, "a"))
+    for x, y in QUOTIENTS:
+        found = gradients(lib, lib("minigrad.ops").EWiseDiv(), inputs, (x, y))
+        outputs |= _named(f"{x} / {y}", found)
+    return outputs
+
+
+def power_gradient(lib: Callable, inputs: Arrays) -> Outputs:
+    """The gradient of PowerScalar with all SLOPES."""
+    outputs = {}
+    for name, scalars in SLOPES.items():
+        for s in scalars:
+            op = lib("minigrad.ops").PowerScalar(s)
+            outputs |= _named(f"{name} ** {s}", gradients(lib, op, inputs, name))
     return outputs
 
 
@@ -219,9 +257,9 @@ def _reduction_gradients(lib: Callable, make: Callable, inputs: Arrays) -> Outpu
 
 
 def broadcast_to_gradient(lib: Callable, inputs: Arrays) -> Outputs:
-    """The gradient of BroadcastTo, from three shapes."""
+    """The gradient of BroadcastTo, from five shapes."""
     outputs = {}
-    for name in "abc":
+    for name in "abcde":
         op = lib("minigrad.ops").BroadcastTo(inputs["upstream"].shape)
         outputs |= gradients(lib, op, inputs, name)
     return outputs
@@ -250,30 +288,58 @@ def gradients_float32(lib: Callable, inputs: Arrays) -> Outputs:
 
 
 def recorded(lib: Callable, inputs: Arrays) -> Outputs:
-    """1 for each Tensor that a gradient was made from by recorded operations, else 0."""
+    """What gradients were made from by recorded operations, and how they change with it.
+
+    For every operation: 1 for each Tensor from which a gradient was made, else 0; then the
+    gradients of sum(direction * gradient), over all inputs, by the upstream gradient and inputs.
+    """
     outputs = {}
     for name, op, names, part in _of_every_op(lib, inputs):
         xs = tensors(lib, part, names)
         upstream = tensor(lib, part["upstream"])
+        sources = {"upstream": upstream, **dict(zip(names, xs, strict=True))}
         node = op(*xs)
         found = node.op.gradient_as_tuple(upstream, node)
         for k, gradient in zip(names, found, strict=True):
-            reached = _reached(gradient)
-            for source, x in (("upstream", upstream), *zip(names, xs, strict=True)):
+            reached = {id(x) for x in _ordered([gradient])}
+            for source, x in sources.items():
                 outputs[f"{name}: grad of {k} from {source}"] = int(id(x) in reached)
+        along = [tensor(lib, part[f"direction {k}"]) for k in names]
+        again = _walked(found, along)
+        for source, x in sources.items():
+            zero = numpy.zeros(x.shape)
+            outputs[f"{name}: second order by {source}"] = again.get(id(x), zero)
     return outputs
 
 
-def _reached(value: Any) -> set[int]:
-    """The ids of the values from which this one was made, and its own."""
-    seen: set[int] = set()
-    stack = [value]
-    while stack:
-        node = stack.pop()
-        if id(node) not in seen:
-            seen.add(id(node))
-            stack += getattr(node, "inputs", ())
-    return seen
+def _ordered(ends: Sequence[Any]) -> list[Any]:
+    """The values from which ``ends`` were made, and these, inputs first; for small graphs."""
+    order: dict[int, Any] = {}
+
+    def visit(value: Any) -> None:
+        if id(value) not in order:
+            for x in getattr(value, "inputs", ()):
+                visit(x)
+            order[id(value)] = value
+
+    for end in ends:
+        visit(end)
+    return list(order.values())
+
+
+def _walked(ends: Sequence[Any], upstream: Sequence[Any]) -> dict[int, Any]:
+    """The gradients of sum(upstream * ends), by id: a backward pass without the student's."""
+    pieces = [(id(end), up) for end, up in zip(ends, upstream, strict=True)]
+    found: dict[int, Any] = {}
+    for value in [None, *reversed(_ordered(ends))]:
+        if id(value) in found and getattr(value, "op", None) is not None:
+            parts = value.op.gradient_as_tuple(found[id(value)], value)
+            pieces = [(id(x), part) for x, part in zip(value.inputs, parts, strict=True)]
+        for key, piece in pieces:
+            if piece is not None:
+                found[key] = found[key] + piece if key in found else piece
+        pieces = []
+    return found
 
 
 # ------------------------------------------------------------------- Q3: topological order
@@ -282,6 +348,7 @@ def _reached(value: Any) -> set[int]:
 def order(lib: Callable, inputs: Arrays) -> Outputs:
     """The numbers of the values of a graph in the order found; -1 for what is not in it.
 
+    Asked twice, with one list, which is looked at afterwards.
     Row k of "parents" says from which values number k is made: none, one or two (-1: none).
     """
     values: list[Any] = []
@@ -292,10 +359,18 @@ def order(lib: Callable, inputs: Arrays) -> Outputs:
             values.append(-values[first] if second < 0 else values[first] + values[second])
     numbers = {id(value): k for k, value in enumerate(values)}
     find = lib("minigrad.autograd").find_topo_sort
-    found = find([values[root] for root in inputs["roots"]])
-    if not isinstance(found, list | tuple):
-        return {"order": found}
-    return {"order": numpy.array([numbers.get(id(x), -1) for x in found], dtype="int64")}
+    roots = [values[root] for root in inputs["roots"]]
+    given = list(roots)
+    outputs: Outputs = {}
+    for name in ("order", "order, second call"):
+        found = find(given)
+        if not isinstance(found, list | tuple):
+            return {"order": found}
+        outputs[name] = numpy.array([numbers.get(id(x), -1) for x in list(found)], dtype="int64")
+        same = len(given) == len(roots) and all(map(operator.is_, given, roots))
+        outputs[f"list kept, {name}"] = int(same)
+        given = list(roots)
+    return outputs
 
 
 # ----------------------------------------------------------------- Q4: the backward pass
@@ -420,48 +495,74 @@ def _planted(lib: Callable, compute: Callable, gradient: Callable) -> Any:
 # ------------------------------------------------------------------- Q5: gradient checker
 
 
+Slopes = Iterator[tuple]
+"""Name of an output, then the arguments of numeric_gradient."""
+
+
+def one_output(inputs: Arrays) -> Slopes:
+    """Curved functions of one array with two, no and three axes.
+
+    Where the step is large all elements lie between -1 and 1, so that it is eps for each of them.
+    """
+    yield ("grad of a", lambda x: [numpy.sin(x[0]) * x[0]], [inputs["a"]], 0,
+           [inputs["upstream"]], 1e-5)
+    yield ("no axes, eps 0.01: grad of b", lambda x: [numpy.asarray(numpy.exp(x[0]))],
+           [inputs["b"]], 0, [inputs["of b"]], 1e-2)
+    yield ("three axes, eps 0.01: grad of c",
+           lambda x: [numpy.tanh(x[0]) * numpy.exp(x[0].mean())], [inputs["c"]], 0,
+           [inputs["of c"]], 1e-2)
+
+
+def two_outputs_each(inputs: Arrays) -> Slopes:
+    """Two arrays and two outputs, which couple their elements."""
+    arrays = [inputs["a"], inputs["b"]]
+    cotangents = [inputs["upstream"], inputs["other"]]
+    for i, name in enumerate("ab"):
+        yield (f"grad of {name}", lambda ab: [numpy.tanh(ab[0] @ ab[1]), ab[1] ** 3], arrays, i,
+               cotangents, 1e-2)
+
+
 def numeric(lib: Callable, inputs: Arrays) -> Outputs:
     """numeric_gradient of one output by one array."""
     differences = lib("minigrad.gradcheck").numeric_gradient
-    found = differences(lambda arrays: [numpy.sin(arrays[0]) * arrays[0]], [inputs["a"]], 0,
-                        [inputs["upstream"]], 1e-5)
-    return {"grad of a": found}
+    return {name: differences(*case) for name, *case in one_output(inputs)}
 
 
 def numeric_several(lib: Callable, inputs: Arrays) -> Outputs:
     """Two arrays, two outputs."""
     differences = lib("minigrad.gradcheck").numeric_gradient
-    arrays = [inputs["a"], inputs["b"]]
-    cotangents = [inputs["upstream"], inputs["other"]]
-    return {f"grad of {name}": differences(lambda ab: [ab[0] @ ab[1], ab[1] ** 3], arrays, i,
-                                           cotangents, 1e-5)
-            for i, name in enumerate("ab")}
+    return {name: differences(*case) for name, *case in two_outputs_each(inputs)}
 
 
-def _rejects(lib: Callable, cases: dict[str, tuple]) -> Outputs:
-    """1 where simple_gradcheck raises GradientError, 0 where it accepts the op."""
+def _rejects(lib: Callable, cases: dict[str, tuple], **settings: float) -> Outputs:
+    """1 where simple_gradcheck raises GradientError, else 0; 2 if it returns something."""
     check = lib("minigrad.gradcheck").simple_gradcheck
     outputs = {}
     for name, (compute, gradient, *arrays) in cases.items():
-        outputs[name] = 0
         try:
-            check(_planted(lib, compute, gradient), *arrays)
+            returned = check(_planted(lib, compute, gradient), *arrays, **settings)
+            outputs[name] = 0 if returned is None else 2
         except lib("minigrad.errors").GradientError:
             outputs[name] = 1
     return outputs
 
 
 def planted_values(lib: Callable, inputs: Arrays) -> Outputs:
-    """Planted gradients whose numbers are wrong everywhere."""
+    """Planted gradients whose numbers are wrong everywhere; another tolerance; lists and numbers.
+    """
     exp, a = lib("minigrad.ops").exp, inputs["a"]
-    return _rejects(lib, {
+    near = (numpy.exp, lambda g, x: g * exp(x) * 1.001, a)
+    lists = [[float(x) for x in row] for row in a]
+    settled = _rejects(lib, {"right: near enough": near}, tol=1e-2)
+    return settled | _rejects(lib, {
         "right: a a": (numpy.square, lambda g, x: g * x * 2.0, a),
         "right: exp": (numpy.exp, lambda g, x: g * exp(x), a),
         "right: large values": (lambda x: 1e8 * x * x, lambda g, x: g * x * 2e8, a),
         "wrong: zero": (numpy.square, lambda g, x: g * 0.0, a),
         "wrong: sign": (numpy.exp, lambda g, x: -(g * exp(x)), a),
         "wrong: twice": (numpy.square, lambda g, x: g * x * 4.0, a),
-        "wrong: a thousandth": (numpy.exp, lambda g, x: g * exp(x) * 1.001, a),
+        "wrong: a thousandth": near,
+        "right: lists": (numpy.multiply, lambda g, x, y: (g * y, (g * x).sum()), lists, 2.0),
     })
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import numpy
@@ -33,16 +34,18 @@ class _Objects:
         if kind in ("list", "tuple"):
             items = [self.build(child) for child in rest[0]]
             return items if kind == "list" else tuple(items)
-        if kind == "dict":
-            return {key: self.build(child) for key, child in rest[0]}
+        if kind in ("dict", "mapping"):
+            items = {key: self.build(child) for key, child in rest[0]}
+            return items if kind == "dict" else MappingProxyType(items)
         if kind == "value":
             return rest[0]
         if rest[0] not in self.made:
             self.made[rest[0]] = getattr(self, f"_{kind}")(*rest)
         return self.made[rest[0]]
 
-    def _parameter(self, number: int) -> Any:
-        return self.nn.Parameter([float(number)])
+    def _parameter(self, number: int, kind: str = "") -> Any:
+        cls = type(kind, (self.nn.Parameter,), {"__slots__": ()}) if kind else self.nn.Parameter
+        return cls([float(number)])
 
     def _buffer(self, number: int) -> Any:
         return self.nn.Buffer([float(number)])
@@ -60,7 +63,15 @@ class _Objects:
         """Names and numbers of (name, object) pairs, as two arrays; -1 for a strange object."""
         numbers = {id(thing): number for number, thing in self.made.items()}
         names, found = [], []
-        for name, thing in pairs:
+        if pairs is None:
+            raise TypeError(f"{title} returned None, want an iterator over pairs of a path and an "
+                            "object: yield each pair")
+        for i, pair in enumerate(pairs):
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise TypeError(f"{title}: entry {i} is a {type(pair).__name__}, want a pair of a "
+                                "path and an object: yield each pair, and hand on by yield from "
+                                "what another generator gives")
+            name, thing = pair
             names.append(str(name))
             found.append(numbers.get(id(thing), -1))
         text = "\n".join(names).encode()
@@ -117,8 +128,13 @@ def modes(lib: Callable, inputs: Arrays) -> dict[str, Any]:
 # ------------------------------------------------------------------------- Q2: linear, activations
 
 
+COMPLAINTS = {"overflow": "NumPy warns of an overflow",
+              "divide by zero": "NumPy warns of a division by 0 or the logarithm of 0",
+              "invalid value": "NumPy warns of an invalid value (NaN)"}
+
+
 class _Watched:
-    """Inside, counts what NumPy complains of: overflow, division by zero, invalid values."""
+    """Inside, notes what NumPy complains of: overflow, division by zero, invalid values."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -135,8 +151,9 @@ class _Watched:
     def __exit__(self, *exc: object) -> None:
         self._state.__exit__(*exc)
 
-
-COMPLAINTS = "NumPy complained on the way (overflow, division by zero or NaN)"
+    def outputs(self, title: str = "") -> dict[str, bool]:
+        """For each thing to complain of, whether it was seen, under a name that tells it."""
+        return {title + text: what in self.seen for what, text in COMPLAINTS.items()}
 
 
 def _as_tensor(lib: Callable, value: Any) -> Any:
@@ -162,6 +179,11 @@ def linear_layer(lib: Callable, inputs: Arrays) -> dict[str, Any]:
         outputs[f"{name}: out_features"] = layer.out_features
         outputs[f"{name}: weight is a Parameter"] = isinstance(layer.weight, nn.Parameter)
         outputs[f"{name}: bias is a Parameter"] = isinstance(layer.bias, nn.Parameter)
+    for title in ("the next layer", "after manual_seed again"):
+        if title != "the next layer":
+            minigrad.manual_seed(int(inputs["seed"]))
+        layer = nn.Linear(*map(int, inputs["wide"]))
+        outputs[f"{title}: weight"], outputs[f"{title}: bias"] = layer.weight, layer.bias
     plain = nn.Linear(*map(int, inputs["wide"]), bias=False)
     outputs["bias=False: bias is None"] = plain.bias is None
     double = nn.Linear(2, 3, dtype="float64")
@@ -171,16 +193,37 @@ def linear_layer(lib: Callable, inputs: Arrays) -> dict[str, Any]:
 
 def linear_gradient(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     """The kernel's gradients, once with a bias and once without."""
-    kernel = lib("minigrad.kernels.reference").linear_gradient
     outputs = {}
     for suffix, parts in (("", ("x", "weight", "bias")), (", without bias", ("x", "weight"))):
-        found = kernel(inputs["x"], inputs["weight"], inputs["upstream"], (True,) * len(parts))
-        if len(found) != len(parts):
-            raise ValueError(f"linear_gradient returned {len(found)} gradients, want {len(parts)}"
-                             f": wanted has {len(parts)} entries")
+        found = _linear_pieces(lib, inputs, (True,) * len(parts))
         for name, piece in zip(parts, found, strict=True):
             outputs[f"grad of {name}{suffix}"] = _as_tensor(lib, piece)
     return outputs
+
+
+def _linear_pieces(lib: Callable, inputs: Arrays, wanted: tuple[bool, ...]) -> Any:
+    """What ``linear_gradient`` returns; an error if it has not as many entries as ``wanted``."""
+    kernel = lib("minigrad.kernels.reference").linear_gradient
+    found = kernel(inputs["x"], inputs["weight"], inputs["upstream"], wanted)
+    if len(found) != len(wanted):
+        raise ValueError(f"linear_gradient returned {len(found)} gradients, want {len(wanted)}"
+                         f": wanted has {len(wanted)} entries")
+    return found
+
+
+def linear_wanted(lib: Callable, inputs: Arrays) -> dict[str, Any]:
+    """The kernel's gradients where not all of them are wanted."""
+    outputs: dict[str, Any] = {}
+    for wanted in SOME_WANTED:
+        found = _linear_pieces(lib, inputs, wanted)
+        for name, flag, piece in zip(("x", "weight", "bias"), wanted, found, strict=False):
+            title = f"wanted = {wanted}: grad of {name}"
+            outputs[title if flag else f"{title} is None"] = piece if flag else piece is None
+    return outputs
+
+
+SOME_WANTED = ((False, True, True), (True, False, True), (True, True, False), (True, False),
+               (False, True))
 
 
 def leaky_relu_gradient(lib: Callable, inputs: Arrays) -> dict[str, Any]:
@@ -197,12 +240,13 @@ def sigmoid(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     a = tensor(lib, inputs["a"])
     with _Watched() as watched:
         output = lib("minigrad.ops").sigmoid(a)
-    return {"sigmoid": output, COMPLAINTS: bool(watched.seen)}
+    return {"sigmoid": output, **watched.outputs()}
 
 
 def sigmoid_gradient(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """The gradient of the sigmoid."""
-    return gradients(lib, lib("minigrad.ops").sigmoid, inputs, ("a",))
+    """The sigmoid and its gradient."""
+    op = lib("minigrad.ops").sigmoid
+    return {"sigmoid": op(tensor(lib, inputs["a"])), **gradients(lib, op, inputs, ("a",))}
 
 
 def tanh_gradient(lib: Callable, inputs: Arrays) -> dict[str, Any]:
@@ -226,8 +270,9 @@ def _second(lib: Callable, op: Callable, inputs: Arrays) -> dict[str, Any]:
 
 
 def sigmoid_second(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """First and second order of the sigmoid."""
-    return _second(lib, lib("minigrad.ops").sigmoid, inputs)
+    """The sigmoid, and its first and second order."""
+    op = lib("minigrad.ops").sigmoid
+    return {"sigmoid": op(tensor(lib, inputs["a"])), **_second(lib, op, inputs)}
 
 
 def tanh_second(lib: Callable, inputs: Arrays) -> dict[str, Any]:
@@ -238,25 +283,32 @@ def tanh_second(lib: Callable, inputs: Arrays) -> dict[str, Any]:
 def float32(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     """What of this question runs on float32, as almost everything does."""
     reference, upstream = lib("minigrad.kernels.reference"), inputs["upstream"]
-    node = lib("minigrad.ops").sigmoid(tensor(lib, inputs["a"]))
-    outputs = {"sigmoid": node,
-               "grad of sigmoid": node.op.gradient(tensor(lib, upstream), node),
-               "grad of leaky_relu": reference.leaky_relu_gradient(
-                   upstream, inputs["a"], float(inputs["slope"]))}
+    with _Watched() as watched:
+        node = lib("minigrad.ops").sigmoid(tensor(lib, inputs["a"]))
+    outputs = {"sigmoid": node, **watched.outputs("sigmoid: ")}
+    if node.dtype == upstream.dtype:  # else the error of a product hides what is wrong
+        outputs["grad of sigmoid"] = node.op.gradient(tensor(lib, upstream), node)
     found = reference.linear_gradient(inputs["x"], inputs["weight"], upstream, (True,) * 3)
     return {**outputs, **{f"grad of {name}": piece for name, piece in zip(
-        ("x", "weight", "bias"), found, strict=True)}}
+        ("x", "weight", "bias"), found, strict=True)},
+            "grad of leaky_relu": reference.leaky_relu_gradient(
+                upstream, inputs["a"], float(inputs["slope"]))}
 
 
 def network(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """Gradients of two linear layers with activations, through a whole backward pass."""
+    """Two linear layers with activations, and gradients on the whole way back through them."""
     ops = lib("minigrad.ops")
     parts = ("x", "weight1", "bias1", "weight2", "bias2")
-    x, weight1, bias1, weight2, bias2 = leaves = tensors(lib, inputs, parts)
-    hidden = ops.leaky_relu(ops.linear(x, weight1, bias1), float(inputs["slope"]))
-    y = ops.sigmoid(ops.tanh(ops.linear(hidden, weight2, bias2)))
-    found = lib("minigrad").grad(y, leaves, tensor(lib, inputs["upstream"]))
-    return {f"grad of {name}": g for name, g in zip(parts, found, strict=True)}
+    leaves = dict(zip(parts, tensors(lib, inputs, parts), strict=True))
+    linear1 = ops.linear(*(leaves[name] for name in ("x", "weight1", "bias1")))
+    hidden = ops.leaky_relu(linear1, float(inputs["slope"]))
+    linear2 = ops.linear(hidden, leaves["weight2"], leaves["bias2"])
+    squashed = ops.tanh(linear2)
+    y = ops.sigmoid(squashed)
+    stages = {**leaves, "linear1": linear1, "leaky_relu": hidden, "linear2": linear2,
+              "tanh": squashed}
+    found = lib("minigrad").grad(y, list(stages.values()), tensor(lib, inputs["upstream"]))
+    return {"sigmoid": y, **{f"grad of {name}": g for name, g in zip(stages, found, strict=True)}}
 
 
 # ------------------------------------------------------------------------------ Q3: initialisation
@@ -279,10 +331,14 @@ def _initialised(lib: Callable, inputs: Arrays, make: Callable, special: Callabl
                  ) -> dict[str, Any]:
     lib("minigrad").manual_seed(int(inputs["seed"]))
     fans, shape = [int(fan) for fan in inputs["fans"]], tuple(int(n) for n in inputs["shape"])
-    return {"weights": make(*fans), "next weights": make(*fans),
-            "with gain" if special is not make else "once more": special(*fans),
-            "shape given": make(*fans, shape=shape),
-            "dtype='float64'": make(*fans, dtype="float64")}
+    outputs = {"weights": make(*fans), "next weights": make(*fans),
+               "with gain" if special is not make else "once more": special(*fans),
+               "shape given": make(*fans, shape=shape),
+               "dtype='float64'": make(*fans, dtype="float64")}
+    lib("minigrad").manual_seed(int(inputs["seed"]))
+    return {**outputs, "after manual_seed again": make(*fans),
+            **{f"requires_grad={mode}": bool(make(*fans, requires_grad=mode).requires_grad)
+               for mode in (True, False)}}
 
 
 # --------------------------------------------------------------------------------------- Q4: losses
@@ -293,7 +349,7 @@ def bce(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     kernel = lib("minigrad.kernels.reference").bce_with_logits
     with _Watched() as watched:
         loss = kernel(inputs["logits"], inputs["targets"])
-    return {"loss": _number(loss), COMPLAINTS: bool(watched.seen)}
+    return {"loss": _numpy_number("bce_with_logits", loss), **watched.outputs()}
 
 
 def bce_gradient(lib: Callable, inputs: Arrays) -> dict[str, Any]:
@@ -307,11 +363,12 @@ def discriminator_loss(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     """D's loss on a real and a fake batch, and its gradients, through the graph."""
     ops = lib("minigrad.ops")
     real, fake = leaves = tensors(lib, inputs, ("real", "fake"))
-    with _Watched() as watched:
+    with _Watched() as forward:
         d_loss = ops.bce_with_logits(real, 1.0) + ops.bce_with_logits(fake, 0.0)
+    with _Watched() as backward:
         found = lib("minigrad").grad(d_loss, leaves)
     return {"d_loss": d_loss, "grad of real": found[0], "grad of fake": found[1],
-            COMPLAINTS: bool(watched.seen)}
+            **forward.outputs("d_loss: "), **backward.outputs("gradients: ")}
 
 
 def softmax(lib: Callable, inputs: Arrays) -> dict[str, Any]:
@@ -319,7 +376,8 @@ def softmax(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     kernel = lib("minigrad.kernels.reference").softmax_loss
     with _Watched() as watched:
         loss, probabilities = kernel(inputs["logits"], inputs["labels"])
-    return {"loss": _number(loss), "softmax": probabilities, COMPLAINTS: bool(watched.seen)}
+    return {"loss": _numpy_number("softmax_loss", loss), "softmax": probabilities,
+            **watched.outputs()}
 
 
 def softmax_gradient(lib: Callable, inputs: Arrays) -> dict[str, Any]:
@@ -330,20 +388,38 @@ def softmax_gradient(lib: Callable, inputs: Arrays) -> dict[str, Any]:
 
 
 def losses_float32(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """Both losses and their gradients on float32."""
+    """Both losses and their gradients on float32.
+
+    Copies are handed to some, so that it is known who has written into an array.
+    """
     reference, upstream = lib("minigrad.kernels.reference"), inputs["upstream"]
     logits, targets, labels = inputs["logits"], inputs["targets"], inputs["labels"]
-    loss, probabilities = reference.softmax_loss(logits, labels)
-    return {"bce loss": _number(reference.bce_with_logits(logits, targets)),
-            "bce gradient": reference.bce_with_logits_gradient(logits, targets, upstream),
+    with _Watched() as of_bce:
+        bce_loss = reference.bce_with_logits(logits.copy(), targets)
+    with _Watched() as of_gradient:
+        bce_grad = reference.bce_with_logits_gradient(logits.copy(), targets.copy(),
+                                                      upstream.copy())
+    with _Watched() as of_softmax:
+        loss, probabilities = reference.softmax_loss(logits, labels)
+    return {"bce loss": _number(bce_loss), "bce gradient": bce_grad,
             "softmax loss": _number(loss), "softmax": probabilities,
             "softmax gradient": reference.softmax_loss_gradient(
-                inputs["softmax"], labels, upstream)}
+                inputs["softmax"], labels, upstream),
+            **of_bce.outputs("bce loss: "), **of_gradient.outputs("bce gradient: "),
+            **of_softmax.outputs("softmax loss: ")}
 
 
 def _number(value: Any) -> Any:
     """NumPy's numbers as arrays of no axes, so that their dtype is looked at."""
     return numpy.asarray(value) if isinstance(value, numpy.generic) else value
+
+
+def _numpy_number(name: str, value: Any) -> Any:
+    """The same for a loss; an op of the engine has no use for a number of Python."""
+    if type(value) in (float, int):
+        raise TypeError(f"{name} returned a {type(value).__name__}, want a NumPy number, as mean() "
+                        "gives it: leave out float() and .item()")
+    return _number(value)
 
 
 # ----------------------------------------------------------------------------------- Q5: optimizers
@@ -355,12 +431,16 @@ def sgd(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     momentum = float(inputs["momentum"])
     p, u = inputs["p"].copy(), inputs["u"].copy() if momentum else None
     outputs: dict[str, Any] = {}
-    for i, g in enumerate(inputs["grads"], 1):
-        step(p, g.copy(), u, float(inputs["lr"]), momentum, float(inputs["weight_decay"]))
+    grads = inputs["grads"].copy()
+    for i, g in enumerate(grads, 1):
+        step(p, g, u, float(inputs["lr"]), momentum, float(inputs["weight_decay"]))
         outputs[f"p after step {i}"] = p.copy()
     if u is not None:
         outputs["u in the end"] = u
-    return outputs
+    return {**outputs, G_KEPT: numpy.array_equal(grads, inputs["grads"])}
+
+
+G_KEPT = "g afterwards is as it was before"
 
 
 def adam(lib: Callable, inputs: Arrays) -> dict[str, Any]:
@@ -369,10 +449,12 @@ def adam(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     p, m, v = (inputs[name].copy() for name in ("p", "m", "v"))
     settings = [float(inputs[name]) for name in ("lr", "beta1", "beta2", "eps", "weight_decay")]
     outputs: dict[str, Any] = {}
-    for i, g in enumerate(inputs["grads"], 1):
-        step(p, g.copy(), m, v, int(inputs["t"]) + i - 1, *settings)
+    grads = inputs["grads"].copy()
+    for i, g in enumerate(grads, 1):
+        step(p, g, m, v, int(inputs["t"]) + i - 1, *settings)
         outputs[f"p after step {i}"] = p.copy()
-    return {**outputs, "m in the end": m, "v in the end": v}
+    return {**outputs, "m in the end": m, "v in the end": v,
+            G_KEPT: numpy.array_equal(grads, inputs["grads"])}
 
 
 def optimizer(lib: Callable, inputs: Arrays) -> dict[str, Any]:

@@ -20,6 +20,7 @@ __all__ = [
     "columns",
     "conv2d",
     "conv2d_gradients",
+    "conv2d_of_one",
     "conv2d_op",
     "conv_transpose2d",
     "conv_transpose2d_gradient",
@@ -32,7 +33,9 @@ __all__ = [
     "moved",
     "norm",
     "norm_gradient",
+    "norm_gradient_in_each",
     "norm_gradient_of_parameters",
+    "norm_in_each",
     "norm_training",
     "second_order",
     "transposed_gradients",
@@ -72,6 +75,13 @@ def conv2d_op(lib: Callable, inputs: Arrays) -> dict[str, Any]:
                                             padding)}
 
 
+def conv2d_of_one(lib: Callable, inputs: Arrays) -> dict[str, Any]:
+    """The kernel on images of one channel, and with one filter."""
+    return {f"y of {case}": conv2d(lib, {**inputs, "x": inputs[f"x of {case}"],
+                                         "weight": inputs[f"weight of {case}"]})["y"]
+            for case in ("one channel", "one filter")}
+
+
 def float32_forward(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     """Columns and convolution of float32 arrays."""
     return {**columns(lib, inputs), **conv2d(lib, inputs)}
@@ -97,8 +107,8 @@ def float32_gradients(lib: Callable, inputs: Arrays) -> dict[str, Any]:
 
 
 def adjoint(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """Convolution and both its gradients at one place."""
-    return {**conv2d(lib, inputs), **float32_gradients(lib, inputs)}
+    """Both gradients of convolution at one place."""
+    return {**input_gradient(lib, inputs), **weight_gradient(lib, inputs)}
 
 
 def conv2d_gradients(lib: Callable, inputs: Arrays) -> dict[str, Any]:
@@ -111,17 +121,36 @@ def conv2d_gradients(lib: Callable, inputs: Arrays) -> dict[str, Any]:
 
 
 def transposed_sizes(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """The sizes of transposed convolutions: each row of the inputs is one pair."""
+    """The sizes of transposed convolutions: each row of the inputs is one pair.
+
+    Whether they are integers is told besides, since 5.0 equals 5 and is no size of an array.
+    """
     names = ("size", "kernel", "stride", "padding", "output_padding")
     rows = zip(*(map(tuple, inputs[name].tolist()) for name in names), strict=True)
     size = lib("minigrad.ops.conv").transposed_size
-    return {"sizes": numpy.array([list(size(*row)) for row in rows])}
+    found = [list(size(*row)) for row in rows]
+    return {"sizes": numpy.array(found), "integers": all(map(_whole, found))}
+
+
+def _whole(size: Any) -> bool:
+    return all(isinstance(side, int | numpy.integer) for side in size)
 
 
 def conv_transpose2d(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """The transposed convolution of Tensors, with an output padding."""
-    settings = (_pair(inputs, name) for name in ("stride", "padding", "output_padding"))
+    """The transposed convolution of Tensors, with an output padding.
+
+    Its size is looked at first: what is called with an impossible one is not to blame.
+    """
+    settings = [_pair(inputs, name) for name in ("stride", "padding", "output_padding")]
     x, weight = tensors(lib, inputs, ("x", "weight"))
+    size = lib("minigrad.ops.conv").transposed_size(x.shape[2:], weight.shape[2:], *settings)
+    if not _whole(size):
+        raise TypeError(f"transposed_size returned {size}: want a pair of integers")
+    back = tuple((side + 2 * p - k) // s + 1 for side, k, s, p in zip(
+        size, weight.shape[2:], *settings[:2], strict=True))
+    if back != tuple(x.shape[2:]):
+        raise ValueError(f"transposed_size returned {size} for {tuple(x.shape[2:])}, but conv2d "
+                         f"makes {back} of that")
     return {"y": lib("minigrad.ops").conv_transpose2d(x, weight, *settings)}
 
 
@@ -152,6 +181,9 @@ def second_order(lib: Callable, inputs: Arrays) -> dict[str, Any]:
         if not gradient.requires_grad:
             raise ValueError(f"the gradient with respect to {name} has no history: it was not "
                              "made by operations on Tensors")
+        if gradient.shape != inputs[name].shape:
+            raise ValueError(f"the gradient with respect to {name} has shape {gradient.shape}, "
+                             f"want {inputs[name].shape}")
     again = grad(found, list(leaves), [tensor(lib, inputs["v"]), tensor(lib, inputs["u"])])
     named = dict(zip(("x", "weight", "upstream"), again, strict=True))
     for name, gradient in named.items():
@@ -189,6 +221,27 @@ def norm_gradient_of_parameters(lib: Callable, inputs: Arrays) -> dict[str, Any]
     return {name: found[name] for name in ("grad of gamma", "grad of beta")}
 
 
+def _in_each(run: Callable, lib: Callable, inputs: Arrays) -> dict[str, Any]:
+    """What a run returns in each situation; the inputs are named "x, SITUATION" and so on."""
+    found: dict[str, Any] = {}
+    for situation in [name[3:] for name in inputs if name.startswith("x, ")]:
+        ending = f", {situation}"
+        here = {name.removesuffix(ending): a for name, a in inputs.items()
+                if name.endswith(ending)}
+        found |= {name + ending: value for name, value in run(lib, here).items()}
+    return found
+
+
+def norm_in_each(lib: Callable, inputs: Arrays) -> dict[str, Any]:
+    """Batch norm in several situations."""
+    return _in_each(norm, lib, inputs)
+
+
+def norm_gradient_in_each(lib: Callable, inputs: Arrays) -> dict[str, Any]:
+    """The three gradients of batch norm in several situations."""
+    return _in_each(norm_gradient, lib, inputs)
+
+
 def float32_norm(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     """Batch norm and its gradients of float32 arrays."""
     return {**norm(lib, inputs), **norm_gradient(lib, inputs)}
@@ -208,10 +261,12 @@ def _layer(lib: Callable, inputs: Arrays) -> Any:
 
 
 def evaluation(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """The layer in evaluation, alone and with a leaky ReLU, and the statistics afterwards."""
+    """The layer in evaluation, alone, with a leaky ReLU and a ReLU, and the statistics afterwards.
+    """
     layer = _layer(lib, inputs).eval()
     x = tensor(lib, inputs["x"])
     return {"y": layer(x), "y with slope": layer.activated(x, float(inputs["slope"])),
+            "y with slope 0": layer.activated(x, 0.0),
             "running_mean afterwards": layer.running_mean,
             "running_var afterwards": layer.running_var}
 
@@ -235,9 +290,11 @@ def moved(lib: Callable, inputs: Arrays) -> dict[str, Any]:
 
 
 def norm_training(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """The running statistics after two steps of training."""
+    """The running statistics after two steps of training; before it, those of the first batch."""
     layer = _layer(lib, inputs)
+    batch = norm(lib, {name: a for name, a in inputs.items() if name != "slope"})
     for name in ("x", "x of the second step"):
         layer(tensor(lib, inputs[name]))
     state = layer.state_dict()
-    return {name: state[name] for name in ("running_mean", "running_var")}
+    return {"batch mean": batch["mean"], "batch var": batch["var"],
+            **{name: state[name] for name in ("running_mean", "running_var")}}

@@ -27,6 +27,7 @@ __all__ = [
     "loss_of_g_minimax",
     "loss_of_g_non_saturating",
     "losses_in_float32",
+    "losses_of_any_shape",
     "losses_of_g",
     "play",
     "ring",
@@ -107,16 +108,17 @@ def loss_of_d(lib: Callable, inputs: Arrays) -> dict[str, Any]:
 
 
 def loss_of_g_minimax(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """Minimax.g_loss and its gradient."""
+    """Minimax.g_loss and its gradient, with a smooth label for D."""
     fake = tensor(lib, inputs["fake"])
-    return _loss_and_gradients(lib, lib("gans.objectives").Minimax().g_loss(fake), {"fake": fake})
+    objective = lib("gans.objectives").Minimax(real_label=float(inputs["real_label"]))
+    return _loss_and_gradients(lib, objective.g_loss(fake), {"fake": fake})
 
 
 def loss_of_g_non_saturating(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """NonSaturating.g_loss and its gradient."""
+    """NonSaturating.g_loss and its gradient, with a smooth label for D."""
     fake = tensor(lib, inputs["fake"])
-    return _loss_and_gradients(lib, lib("gans.objectives").NonSaturating().g_loss(fake),
-                               {"fake": fake})
+    objective = lib("gans.objectives").NonSaturating(real_label=float(inputs["real_label"]))
+    return _loss_and_gradients(lib, objective.g_loss(fake), {"fake": fake})
 
 
 def losses_of_g(lib: Callable, inputs: Arrays) -> dict[str, Any]:
@@ -124,6 +126,17 @@ def losses_of_g(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     objectives, fake = lib("gans.objectives"), tensor(lib, inputs["fake"])
     return {"minimax": objectives.Minimax().g_loss(fake),
             "non-saturating": objectives.NonSaturating().g_loss(fake)}
+
+
+def losses_of_any_shape(lib: Callable, inputs: Arrays) -> dict[str, Any]:
+    """All three losses of logits in a list, and of a map of logits for every sample."""
+    found = {}
+    for form in ("list", "maps"):
+        real, fake = (tensor(lib, inputs[f"{form} of {kind}"]) for kind in ("real", "fake"))
+        losses = {"d_loss": lib("gans.objectives").Minimax().d_loss(real, fake),
+                  **losses_of_g(lib, {"fake": inputs[f"{form} of fake"]})}
+        found |= {f"{name} of {form}": loss for name, loss in losses.items()}
+    return found
 
 
 def losses_in_float32(lib: Callable, inputs: Arrays) -> dict[str, Any]:
@@ -189,12 +202,24 @@ def _taken(module: Any, names: Sequence[str]) -> dict[str, Any]:
             for name, parameter in zip(names, module.parameters(), strict=True)}
 
 
+def _counting(lib: Callable, judged: list[int]) -> type:
+    """A Sequential that notes how many samples it is asked about."""
+
+    class Counting(lib("minigrad.nn").Sequential):
+        def forward(self, x: Any) -> Any:
+            judged.append(len(x))
+            return super().forward(x)
+
+    return Counting
+
+
 def _unit(lib: Callable, inputs: Arrays, optimizer: Callable | None = None,
-          pool: Callable | None = None) -> Any:
+          pool: Callable | None = None, judged: list[int] | None = None) -> Any:
     """A GANLoss around a small D with the given weights; SGD unless told otherwise."""
     nn, optim = lib("minigrad.nn"), lib("minigrad.optim")
     width, hidden = inputs["W0 of D"].shape
-    D = nn.Sequential(nn.Linear(width, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1))
+    D = _counting(lib, [] if judged is None else judged)(
+        nn.Linear(width, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1))
     _put(D, inputs, LAYERS_OF_D)
     opt_D = (optimizer or optim.SGD)(D.parameters(), lr=float(inputs["lr"]))
     return lib("gans.ganloss").GANLoss(D, opt_D, _Squares(lib, inputs["targets"]), pool=pool)
@@ -202,12 +227,14 @@ def _unit(lib: Callable, inputs: Arrays, optimizer: Callable | None = None,
 
 def d_step(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     """One step of D by SGD."""
+    judged: list[int] = []
     with _float64(lib):
-        unit = _unit(lib, inputs)
+        unit = _unit(lib, inputs, judged=judged)
         d_loss = unit.d_step(real=tensor(lib, inputs["real"], False),
                              fake=tensor(lib, inputs["fake"], False))
         return {"d_loss": d_loss, **_taken(unit.D, LAYERS_OF_D),
-                "d_real": unit.d_real, "d_fake": unit.d_fake}
+                "d_real": unit.d_real, "d_fake": unit.d_fake,
+                "samples that D judged": sum(judged), "D.training": bool(unit.D.training)}
 
 
 def _going_back_all_the_way(lib: Callable) -> type:
@@ -233,24 +260,32 @@ def d_step_and_g(lib: Callable, inputs: Arrays) -> dict[str, Any]:
         unit.d_step(real=tensor(lib, inputs["real"], False),
                     fake=G(tensor(lib, inputs["z"], False)))
         return {**_taken(unit.D, LAYERS_OF_D), "W of G": G.weight.numpy().copy(),
-                "b of G": G.bias.numpy().copy(), "gradient in G": G.weight.grad}
+                "b of G": G.bias.numpy().copy(), "gradient in G": _or_zero(G.weight)}
+
+
+def _or_zero(parameter: Any) -> Any:
+    """The gradient that a parameter holds; zeros where it was cleared."""
+    held = parameter.grad
+    return numpy.zeros(parameter.shape) if held is None else held
 
 
 def d_step_with_pool(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     """One step of D where a pool decides what D sees, and G's loss, which has no pool."""
-    given = []
+    given, graphs = [], []
 
     def pool(fake: Any) -> Any:
         given.append(fake.numpy().copy())
+        graphs.append(bool(fake.requires_grad))
         return tensor(lib, inputs["pooled"], False)
 
     with _float64(lib):
         unit = _unit(lib, inputs, pool=pool)
-        fake = tensor(lib, inputs["fake"], False)
+        fake = tensor(lib, inputs["fake"]) * 1.0  # so that it has a history, as G's fakes have
         d_loss = unit.d_step(real=tensor(lib, inputs["real"], False), fake=fake)
         return {"calls of the pool": len(given),
                 "what the pool got": given[0] if given else numpy.zeros_like(inputs["fake"]),
-                "d_loss": d_loss, **_taken(unit.D, LAYERS_OF_D), "d_fake": unit.d_fake}
+                "d_loss": d_loss, **_taken(unit.D, LAYERS_OF_D), "d_fake": unit.d_fake,
+                "requires_grad of what the pool got": any(graphs)}
 
 
 def step_of_g_loss(lib: Callable, inputs: Arrays) -> dict[str, Any]:
@@ -264,7 +299,8 @@ def step_of_g_loss(lib: Callable, inputs: Arrays) -> dict[str, Any]:
         gradient = lib("minigrad").grad(loss, fake)
         return {"g_loss": loss,
                 "grad of fake": numpy.zeros_like(inputs["fake"]) if gradient is None else gradient,
-                **_taken(unit.D, LAYERS_OF_D), "gradient in D": first.grad}
+                **_taken(unit.D, LAYERS_OF_D), "gradient in D": _or_zero(first),
+                "D.training": bool(unit.D.training)}
 
 
 def play(lib: Callable, inputs: Arrays) -> dict[str, Any]:
@@ -284,17 +320,43 @@ def play(lib: Callable, inputs: Arrays) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------- Q5: train_step
 
 
-class _Noise(scripted_random):
-    """The given noise for the steps of D, and that of the last once more.
+class _Stream:
+    """An iterator over the given batches, which counts how many were taken."""
 
-    So G's step may use the fakes at hand, or make them again from newly drawn noise.
+    def __init__(self, batches: Sequence[Any]) -> None:
+        self.batches, self.taken = iter(batches), 0
+
+    def __iter__(self) -> _Stream:
+        return self
+
+    def __next__(self) -> Any:
+        batch = next(self.batches)
+        self.taken += 1
+        return batch
+
+
+class _Noise(scripted_random):
+    """The given noise for the k steps of D, and that of the last once more.
+
+    So G's step may use the fakes at hand, or make them again from newly drawn noise. It may draw a
+    multiple of the last noise, too: the same rows again, whose mean is the same.
     """
 
-    def __init__(self, batches: numpy.ndarray) -> None:
-        super().__init__(numpy.concatenate([batches, batches[-1:]]))
+    def __init__(self, batches: numpy.ndarray, stream: _Stream, batch_size: int) -> None:
+        super().__init__(batches)
+        self.last, self.stream, self.batch_size, self.drawn = batches[-1], stream, batch_size, 0
 
     def standard_normal(self, size: Any = None, dtype: Any = None) -> numpy.ndarray:
-        return self._next(size, "float64")  # whatever is asked for: the step is run in float64
+        if self.used < self.numbers.size:
+            if size[0] == self.batch_size:
+                raise ValueError(f"{size[0]} rows of noise for a batch of {len(self.last)} real "
+                                 "samples; a step of D wants as many fakes as the batch has "
+                                 "samples, and it may be smaller than batch_size")
+            return self._next(size, "float64")  # whatever is asked for: the step is in float64
+        self.drawn += 1
+        if self.drawn > 1 and self.stream.taken <= len(self.numbers) // self.last.size:
+            raise ValueError("more noise was drawn than for the steps of D and one step of G")
+        return numpy.resize(self.last, size)
 
     def integers(self, *args: Any, **kwargs: Any) -> numpy.ndarray:
         raise ValueError("integers were drawn; a step needs normal noise alone")
@@ -303,12 +365,17 @@ class _Noise(scripted_random):
         raise ValueError("a permutation was drawn; a step needs normal noise alone")
 
 
+def _batch_size(inputs: Arrays) -> int:
+    """A setting that is larger than the batches of the stream are."""
+    return (int(inputs["k"]) + 1) * inputs["real"].shape[2]
+
+
 def _gan(lib: Callable, inputs: Arrays) -> Any:
     """A tiny GAN on points in the plane, with the given weights and settings."""
     objective = lib("gans.objectives").Objective
     gan = lib("gans.gan").GAN(
         (2,), latent_dim=inputs["W0 of G"].shape[0], hidden_G=(inputs["W0 of G"].shape[1],),
-        hidden_D=(inputs["W0 of D"].shape[1],), batch_size=inputs["real"].shape[2],
+        hidden_D=(inputs["W0 of D"].shape[1],), batch_size=_batch_size(inputs),
         k=int(inputs["k"]), lr_G=float(inputs["lr_G"]), lr_D=float(inputs["lr_D"]),
         beta1=float(inputs["beta1"]), ema_decay=float(inputs["ema_decay"]),
         objective=objective.MINIMAX if inputs["minimax"] else objective.NON_SATURATING)
@@ -323,25 +390,37 @@ def _gan(lib: Callable, inputs: Arrays) -> Any:
     return gan
 
 
-def _trained(lib: Callable, inputs: Arrays) -> tuple[Any, list[Any]]:
-    """The GAN after a call of train_step for every row of "real" and "z", and what they gave."""
+def _trained(lib: Callable, inputs: Arrays) -> tuple[Any, list[Any], int]:
+    """The GAN after a call of train_step for every row of "real" and "z", and what they gave.
+
+    Last how many batches too many were taken; the stream has two more than the steps need.
+    """
     random = lib("minigrad.random")
+    beyond = 0
     with _float64(lib):
         gan = _gan(lib, inputs)
         reports, before = [], random.generator()
         try:
             for reals, noise in zip(inputs["real"], inputs["z"], strict=True):
-                random.set_generator(_Noise(noise))
-                reports.append(gan.train_step(iter([tensor(lib, real, False) for real in reals])))
+                stream = _Stream([tensor(lib, real, False)
+                                  for real in (*reals, *inputs["spare batches"])])
+                random.set_generator(_Noise(noise, stream, gan.batch_size))
+                reports.append(gan.train_step(stream))
+                beyond += max(0, stream.taken - gan.k)
+        except AttributeError as error:
+            if gan.ema is None and "'update'" in str(error):
+                error.args = (f"{error}: self.ema is None in a GAN without an average",)
+            raise
         finally:
             random.set_generator(before)
-    return gan, reports
+    return gan, reports, beyond
 
 
 def train_step(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     """The weights of both players, and of G's average if there is one."""
-    gan, _ = _trained(lib, inputs)
-    found = {**_taken(gan.D, LAYERS_OF_D), **_taken(gan.G, LAYERS_OF_G)}
+    gan, _, beyond = _trained(lib, inputs)
+    found = {"batches taken beyond k": beyond, **_taken(gan.D, LAYERS_OF_D),
+             **_taken(gan.G, LAYERS_OF_G)}
     if gan.ema is not None:
         found |= _taken(gan.ema.module, [f"average {name}" for name in LAYERS_OF_G])
     return found
@@ -349,7 +428,10 @@ def train_step(lib: Callable, inputs: Arrays) -> dict[str, Any]:
 
 def train_step_report(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     """What train_step returned."""
-    _, reports = _trained(lib, inputs)
+    _, reports, _ = _trained(lib, inputs)
+    if not isinstance(reports[-1], dict):
+        raise TypeError(f"train_step returned {type(reports[-1]).__name__}, want a dictionary with "
+                        "d_loss, g_loss, d_real and d_fake")
     return {name: reports[-1][name] for name in ("d_loss", "g_loss", "d_real", "d_fake")}
 
 
@@ -362,22 +444,27 @@ def _mixture(lib: Callable, inputs: Arrays) -> Any:
 
 
 def sample_mixture(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """Samples of a mixture, drawn twice from equal generators."""
+    """Samples of a mixture: of equal generators, of one again, and of another."""
     toy, n, seed = _mixture(lib, inputs), int(inputs["n"]), int(inputs["seed"])
-    return {"sample": toy.sample(n, numpy.random.default_rng(seed)),
-            "sample of an equal generator": toy.sample(n, numpy.random.default_rng(seed))}
+    generator = numpy.random.default_rng(seed)
+    return {"sample": toy.sample(n, generator), "second sample": toy.sample(n, generator),
+            "sample of an equal generator": toy.sample(n, numpy.random.default_rng(seed)),
+            "sample of another generator": toy.sample(n, numpy.random.default_rng(seed + 1))}
 
 
 def score_modes(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """All numbers of a report on modes."""
-    report = lib("gans.metrics").modes_and_quality(inputs["samples"], inputs["centres"],
-                                                   float(inputs["sigma"]))
+    """All numbers of a report on modes, and which modes a second one finds in other samples."""
+    score, sigma = lib("gans.metrics").modes_and_quality, float(inputs["sigma"])
+    report = score(inputs["samples"], inputs["centres"], sigma)
+    other = score(inputs["250 samples"], inputs["centres"], sigma)
     return {
         "histogram": numpy.asarray(report.histogram),
         "high_quality_histogram": numpy.asarray(report.high_quality_histogram),
         "high_quality": report.high_quality, "modes": report.modes,
         "modes_one_percent": report.modes_one_percent, "total_modes": report.total_modes,
         "reverse_kl": report.reverse_kl,
+        "modes of 250 samples": other.modes,
+        "modes_one_percent of 250 samples": other.modes_one_percent,
     }
 
 
