@@ -187,8 +187,6 @@ class Runner:
                 process.kill()
         process.wait()
         child.listener.join(GRACE_S)  # the pipe has ended, unless somebody else holds it open
-        if not child.listener.is_alive():
-            process.stdout.close()
 
     # ---- one check
 
@@ -328,13 +326,17 @@ class Runner:
 
 
 def _listen(stream: Any, answers: queue.Queue) -> None:
-    """Put every frame that comes into the queue; at the end None, or the error."""
-    try:
-        while (frame := read_frame(stream)) is not None:
-            answers.put(frame)
-        answers.put(None)
-    except (FrameError, OSError, ValueError) as error:
-        answers.put(error if isinstance(error, FrameError) else None)
+    """Put every frame that comes into the queue; at the end None, or the error.
+
+    The stream is closed here: another process may hold its other end longer than the tool waits.
+    """
+    with stream:
+        try:
+            while (frame := read_frame(stream)) is not None:
+                answers.put(frame)
+            answers.put(None)
+        except (FrameError, OSError, ValueError) as error:
+            answers.put(error if isinstance(error, FrameError) else None)
 
 
 def _judge(check: Check, inputs: Arrays, header: dict[str, Any], arrays: list) -> Fault | None:

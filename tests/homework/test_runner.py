@@ -48,7 +48,7 @@ RIGHT = "a, b = match(self, a, b)\nreturn a / b"
     ("return None", Outcome.RAISED, "a missing return"),
     ("return (a / b)[..., None]", Outcome.SHAPE, "shape got"),
     ("return (a / b).astype('float32')", Outcome.DTYPE, "float32"),
-    ("a /= b\nreturn a", Outcome.WRONG, "changed in place"),
+    ("y = a / b\na *= 2\nreturn y", Outcome.WRONG, "changed in place"),
     ("return a / b + b.nonsense", Outcome.RAISED, "AttributeError"),
     ("return a.cached_data", Outcome.RAISED, "elementwise.py"),
     ("raise KeyboardInterrupt", Outcome.RAISED, "KeyboardInterrupt"),
