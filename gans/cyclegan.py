@@ -303,7 +303,13 @@ class CycleGAN:
         return [*data.collections(self.flip, self.shift)]
 
     def train_step(self, batches: Iterator[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        """Both D learn from fakes of their collection, then both G from all losses at once."""
+        """Both D learn from fakes of their collection, then both G from all losses at once.
+
+        One pair of batches (a, b). D makes its step before it judges for G. The averages of the
+        generators, if any, and the schedules follow. Returned are, without weights, ``d_loss``,
+        ``g_loss`` (the gan part), ``cycle`` and ``identity``, each the sum of both directions, and
+        the means of both beliefs, ``d_real`` and ``d_fake``.
+        """
         a, b = next(batches)
         fake_b, same_b = self._halves(self.G_ab(ops.concat((a, b))))
         fake_a, same_a = self._halves(self.G_ba(ops.concat((b, a))))

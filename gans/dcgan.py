@@ -80,10 +80,12 @@ class Prior(Enum):
 def first_map(data_shape: tuple[int, ...]) -> tuple[int, int]:
     """The side of G's first map, and how often it is doubled to get images of this shape.
 
+    ``data_shape`` is (c, h, h), with a side h of those in ``FIRST_MAP``.
+
     Raises
     ------
     ShapeError
-        If no number of doublings leads there.
+        If images of this shape are not square, or no number of doublings leads there.
     """
     sizes = "28 or a power of two from 16 to 128 (pictures of a folder: --size 32)"
     if len(data_shape) != 3 or data_shape[1] != data_shape[2]:
@@ -121,7 +123,14 @@ def framed(data_shape: tuple[int, ...], margin: int) -> tuple[int, ...]:
 
 def generator(latent_dim: int, features: int, data_shape: tuple[int, ...],
               margin: int = 0) -> Module:
-    """(n, latent_dim) to images (n, *data_shape) in [-1, 1]."""
+    """(n, latent_dim) to images (n, *data_shape) in [-1, 1].
+
+    z becomes an image of one pixel. A transposed convolution with a kernel as large as the first
+    map makes that map of it; the others, 4x4 with stride 2 and padding 1, double its side. The last
+    of them makes the image from ``features`` channels, and each before it halves the channels.
+    Batch norm and ReLU stand between them, tanh at the end; there are no biases. With a ``margin``
+    the images are made larger by it on all sides, and then lose it.
+    """
     first, doublings = first_map(framed(data_shape, margin))
     width = features * 2 ** (doublings - 1)
     layers: list[Module] = [Reshape(latent_dim, 1, 1),
@@ -136,7 +145,14 @@ def generator(latent_dim: int, features: int, data_shape: tuple[int, ...],
 
 
 def discriminator(data_shape: tuple[int, ...], features: int, margin: int = 0) -> Module:
-    """Images (n, *data_shape) to logits (n, 1)."""
+    """Images (n, *data_shape) to logits (n, 1).
+
+    Convolutions, 4x4 with stride 2 and padding 1, halve the side until G's first map is left. The
+    first makes ``features`` channels of the image, and each after it doubles them. Leaky ReLU of
+    slope 0.2 follows each, after batch norm in all but the first. One more convolution, with a
+    kernel as large as the map that is left, makes the logit. There are no biases. With a ``margin``
+    the images get it first.
+    """
     last, halvings = first_map(framed(data_shape, margin))
     layers: list[Module] = [Margin(margin)] if margin else []
     layers += [Conv2d(data_shape[0], features, 4, stride=2, padding=1, bias=False),
@@ -152,7 +168,8 @@ def discriminator(data_shape: tuple[int, ...], features: int, margin: int = 0) -
 def dcgan_init(module: Module) -> Module:
     """Draw the weights of convolutions from N(0, 0.02), of batch norms from N(1, 0.02).
 
-    Biases and shifts become 0. Returns the module.
+    The second number is the standard deviation. Biases and shifts become 0; other layers and the
+    running statistics stay as they are. Returns the module.
     """
     for _, layer in module.named_modules():
         if isinstance(layer, (Conv2d, ConvTranspose2d, BatchNorm2d)):
@@ -240,7 +257,10 @@ class DCGAN:
                    ema_decay=0.998 if small else 0.99, margin=2 if data.shape[-1] == 28 else 0)
 
     def noise(self, n: int, g: Any = None) -> Tensor:
-        """n draws of z from the prior, (n, latent_dim), from ``g`` or minigrad's generator."""
+        """n draws of z from the prior, (n, latent_dim), from ``g`` or minigrad's generator.
+
+        A float32 Tensor that asks for no gradient. ``g`` is a generator of NumPy.
+        """
         g = random.generator() if g is None else g
         shape = (n, self.latent_dim)
         if self.prior is Prior.UNIFORM:
@@ -250,7 +270,11 @@ class DCGAN:
         return Tensor(z, requires_grad=False)
 
     def train_step(self, batches: Iterator[Tensor]) -> dict[str, Tensor]:
-        """D learns from one batch and as many fakes, then G from D's new opinion of these."""
+        """D learns from one batch and as many fakes, then G from D's new opinion of these.
+
+        After both the average of G, if there is one, and the schedules make a step. Returns d_loss,
+        g_loss, d_real and d_fake; the last two are D's mean beliefs before its step.
+        """
         real = next(batches)
         fake = self.G(self.noise(len(real)))
         d_loss = self.loss.d_step(real=real, fake=fake)

@@ -32,6 +32,10 @@ MOST_WIDENING = 8  # channels of the widest layer, in features
 def patch_discriminator(data_shape: tuple[int, ...], features: int) -> Module:
     """Images (n, *data_shape) to a map of logits (n, 1, h', w').
 
+    ``data_shape`` is (c, h, w). Layers as above, by the shorter side: two halvings below 64 pixels,
+    three from 64 on. Every kernel is 4x4 with padding 1, leaky ReLUs have slope 0.2, and layers
+    with instance norm no bias, which it would take away.
+
     Raises
     ------
     ShapeError

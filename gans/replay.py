@@ -48,7 +48,11 @@ class ReplayPool:
         self.filled = 0
 
     def __call__(self, fake: Tensor) -> Tensor:
-        """What D shall see in place of ``fake``: a batch of the same shape, without a graph."""
+        """What D shall see in place of ``fake``: a batch of the same shape, without a graph.
+
+        Sample by sample, in order. ``stored`` keeps copies of single samples, and ``filled`` counts
+        them; ``fake`` itself stays as it is. Chance comes from minigrad's generator.
+        """
         new = fake.cached_data
         xp = array_module(new)
         if self.stored is None:

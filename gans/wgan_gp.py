@@ -165,7 +165,11 @@ class WGANGP(GAN):
                    ema_decay=0.99, cool_down=0.5)
 
     def train_step(self, batches: Iterator[Tensor]) -> dict[str, Tensor]:
-        """One pass of the outer loop of Algorithm 1."""
+        """One pass of the outer loop of Algorithm 1; the average of G and the schedules follow.
+
+        Returned are ``d_loss``, ``wasserstein`` and ``slope`` of the last critic batch, before its
+        step, and ``g_loss``.
+        """
         for _ in range(self.n_critic):
             real = next(batches)
             with no_grad():

@@ -13,7 +13,7 @@ from syntax import ROOT
 
 from minigrad.homework.cli import main
 from minigrad.homework.source import BEGIN, body_of, decode, is_open, with_body
-from minigrad.homework.spec import Blank, homework
+from minigrad.homework.spec import Blank, homework, homeworks
 
 HW1 = homework("hw1")
 DIV = HW1.blanks[0]
@@ -307,8 +307,8 @@ def test_ctrl_c(folder, monkeypatch, capsys):
     assert main(["check"]) == 130
 
 
-def test_the_four_test_files_differ_in_the_number_only():
-    texts = {n: (ROOT / "tests" / f"hw{n}" / f"test_hw{n}.py").read_text(encoding="utf-8")
-             for n in (1, 2, 3, 4)}
+def test_the_test_files_differ_in_the_number_only():
+    texts = {hw.number: (ROOT / "tests" / hw.name / f"test_{hw.name}.py").read_text(
+        encoding="utf-8") for hw in homeworks()}
     assert {text.replace(f"hw{n}", "hwN") for n, text in texts.items()} == {
         texts[1].replace("hw1", "hwN")}
