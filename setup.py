@@ -59,6 +59,7 @@ setup(
         "gpu-test": ["cupy-cuda13x==14.2.0", "pytest>=8.2", "hypothesis>=6.100", "scipy>=1.13"],
         "test": [
             "pytest>=8.2",
+            "pytest-xdist>=3.8",
             "hypothesis>=6.100",
             "nbclient>=0.10",
             "ipykernel>=6.29",

@@ -168,8 +168,8 @@ def discriminator(data_shape: tuple[int, ...], features: int, margin: int = 0) -
 def dcgan_init(module: Module) -> Module:
     """Draw the weights of convolutions from N(0, 0.02), of batch norms from N(1, 0.02).
 
-    The second number is the standard deviation. Biases and shifts become 0; other layers and the
-    running statistics stay as they are. Returns the module.
+    The second number is the standard deviation; minigrad's generator draws. Biases and shifts
+    become 0; other layers and the running statistics stay as they are. Returns the module.
     """
     for _, layer in module.named_modules():
         if isinstance(layer, (Conv2d, ConvTranspose2d, BatchNorm2d)):

@@ -589,7 +589,8 @@ def _compared(group: str, name: str, device: Device, measure: Callable,
 
 def _versions(device: Device) -> dict[str, Any]:
     found = {"minigrad": __version__, "numpy": numpy.__version__,
-             "python": platform.python_version(), "platform": platform.platform()}
+             "python": platform.python_version(),
+             "platform": f"{platform.system()} {platform.machine()}"}
     if device is cuda():
         runtime = device.module.cuda.runtime
         found |= {"cupy": device.module.__version__, "cuda runtime": runtime.runtimeGetVersion(),

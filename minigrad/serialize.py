@@ -25,9 +25,15 @@ from .nn import Module
 
 __all__ = ["CheckpointError", "load", "load_module", "save", "save_module", "write_atomically"]
 
-# What zipfile, zlib and NumPy raise while they read a file in which any byte may be wrong.
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, SyntaxError,
-           MemoryError, OverflowError, zipfile.BadZipFile, zlib.error, struct.error)
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python built without it; zipfile says so where a file needs it
+    LZMAError = zlib.error
+
+# What zipfile, zlib, lzma and NumPy raise while they read a file in which any byte may be wrong,
+# also the one that names the compression.
+DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, SyntaxError,
+          MemoryError, OverflowError, zipfile.BadZipFile, zlib.error, LZMAError, struct.error)
 META = "__meta__"  # the key under which the metadata lies, as JSON text
 
 
@@ -117,7 +123,7 @@ def load(path: str | os.PathLike) -> tuple[dict[str, numpy.ndarray], Any]:
         return arrays, json.loads(str(arrays.pop(META))) if META in arrays else None
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise CheckpointError(f"{path}: damaged, cut short or not an npz file ({error})") from error
 
 

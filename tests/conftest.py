@@ -3,12 +3,28 @@
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 # Figures are written to files, also where a test starts a child process.
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes, which share the cores already
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``-n``, each file is run by one process: its fixtures are made once, its tests in order.
+
+    The files themselves are handed out in their order too, so that the long ones come early.
+    """
+    from xdist.scheduler import LoadFileScheduling  # here only: pytest runs without it too
+
+    config.option.loadscopereorder = False  # by the number of their tests, which tells no time
+    return LoadFileScheduling(config, log)
 
 settings.register_profile(
     "minigrad",

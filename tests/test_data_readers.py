@@ -143,6 +143,52 @@ def test_npz_round_trip(tmp_path):
             np.testing.assert_array_equal(got[key], value)
 
 
+def write_lzma(path, **arrays):
+    """As the embedded sets are packed."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<f2", ">f4", "<i8", "<U5", "?"])
+def test_npz_packed_with_lzma(tmp_path, dtype):
+    wanted = np.random.default_rng(0).integers(0, 2, (7, 3, 5)).astype(dtype)
+    write_lzma(tmp_path / "x.npz", a=wanted, none=wanted[:0])
+    for got in (read_npz(tmp_path / "x.npz"), np.load(tmp_path / "x.npz")):
+        assert got["a"].dtype == wanted.dtype
+        assert got["a"].tobytes() == wanted.tobytes()
+        assert got["none"].shape == (0, 3, 5)
+
+
+def test_npz_packed_with_lzma_and_any_byte_wrong(tmp_path):
+    """Either the error, or the byte carried nothing and all values are as they were."""
+    path = tmp_path / "x.npz"
+    wanted = np.arange(300, dtype=np.int16)
+    write_lzma(path, images=wanted)
+    whole = path.read_bytes()
+    found = 0
+    for position in range(len(whole)):
+        spoiled = bytearray(whole)
+        spoiled[position] ^= 1 << position % 8
+        path.write_bytes(spoiled)
+        try:
+            (got,) = read_npz(path).values()
+        except DataError as error:
+            assert str(error).startswith(f"{path}: ")
+            found += 1
+        else:
+            np.testing.assert_array_equal(got, wanted)
+    assert found > len(whole) // 2
+
+
+def test_python_without_lzma_is_named(tmp_path, monkeypatch):
+    write_lzma(tmp_path / "x.npz", a=np.arange(3))
+    monkeypatch.setattr(zipfile, "lzma", None)
+    with pytest.raises(DataError, match=r"x\.npz: this Python cannot unpack it: .*lzma module"):
+        read_npz(tmp_path / "x.npz")
+
+
 class Bomb:
     """Leaves a file behind if anything unpickles it."""
 

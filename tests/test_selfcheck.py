@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 
@@ -57,6 +58,8 @@ def test_all_right_on_the_cpu(tmp_path, capsys):
     assert found["passed"] is True
     assert found["versions"]["numpy"] == np.__version__
     assert found["versions"]["minigrad"] == ndl.__version__
+    # the report is to be shown: the system and the processor, not which machine it was
+    assert found["versions"]["platform"] == f"{platform.system()} {platform.machine()}"
     assert found["memory_pool"] is None
     groups = {row["group"] for row in found["rows"]}
     assert groups == {"kernel fast", "kernel reference", "op", "GAN"}

@@ -185,6 +185,15 @@ def test_any_byte_wrong(small, compress):
     assert found > len(whole) // 2
 
 
+def test_another_compression_named(small):
+    """One wrong byte, and the file is said to be packed with LZMA."""
+    spoiled = bytearray(small.read_bytes())
+    spoiled[spoiled.index(b"PK\x01\x02") + 10] = zipfile.ZIP_LZMA
+    small.write_bytes(spoiled)
+    with pytest.raises(CheckpointError, match=r"small\.npz: damaged"):
+        load(small)
+
+
 def test_pickles_are_not_read(tmp_path):
     class Trap:
         def __reduce__(self):

@@ -4,7 +4,9 @@ The points are those of the homework system's specification that need no grader.
 function from a ``Bench`` to a ``Finding``; its number is the same wherever it is printed.
 
 Known wrong and alternative right bodies are data of the tests, ``tests/homework/bodies``: a
-checkout is needed.
+checkout is needed. They are so many that a bench can be told to try a share of them: always the
+same ones, at least one wrong body of every blank and one right solution of every question. How many
+there are is counted on all of them.
 
 Leaves out: everything about submissions of others, which is the grader's.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import compileall
 import contextlib
+import hashlib
 import io
 import json
 import py_compile
@@ -24,7 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .carry import carry
 from .check import Outcome
@@ -36,7 +39,9 @@ from .source import body_of, decode, opened, with_body
 from .spec import Blank, Homework, Question, SpecError, homeworks
 from .workplace import Workplace, write_tree
 
-__all__ = ["POINTS", "Bench", "Bodies", "Finding", "Point", "Wrong", "bodies_of", "pages"]
+__all__ = ["POINTS", "Bench", "Bodies", "Finding", "Point", "Wrong", "bodies_of", "chosen", "pages"]
+
+Entry = TypeVar("Entry")
 
 SEEDS = 10
 WRONG_EACH, RIGHT_EACH, CAUSES = 3, 3, 0.8
@@ -86,15 +91,44 @@ def bodies_of(root: Path, homework: Homework) -> Bodies:
     return Bodies(wrong, right)
 
 
+def chosen(entries: Sequence[Entry], group: Callable[[Entry], str], share: int) -> list[Entry]:
+    """One in ``share`` of the entries of every group, at least one, in their order.
+
+    Which ones is decided by a hash of what they say: the same ones in every run and on every
+    machine, wherever they stand, and no matter what is added to other groups.
+    """
+    groups: dict[str, list[int]] = {}
+    for i, entry in enumerate(entries):
+        groups.setdefault(group(entry), []).append(i)
+    kept: set[int] = set()
+    for rows in groups.values():
+        rows.sort(key=lambda i: hashlib.sha256(repr(entries[i]).encode()).digest())
+        kept.update(rows[:max(1, round(len(rows) / share))])
+    return [entry for i, entry in enumerate(entries) if i in kept]
+
+
+def _counted(tried: Sequence[Any], entries: Sequence[Any]) -> str:
+    return str(len(tried)) if len(tried) == len(entries) else f"{len(tried)} of {len(entries)}"
+
+
 class Bench:
     """A copy of the library in a temporary folder, in which bodies are put in and taken out.
 
-    A context manager. ``root`` is the checkout. With ``copies`` above 1 there are others beside it,
-    on which ``each`` works at the same time: a check is a process of its own.
+    A context manager. With several copies, ``each`` works on all of them at the same time: a check
+    is a process of its own.
+
+    Parameters
+    ----------
+    root : Path, optional
+        The checkout; by default that of this module.
+    copies : int
+    share : int
+        Of the wrong and of the alternative right bodies, one in ``share`` is tried; see ``chosen``.
     """
 
-    def __init__(self, root: Path | None = None, copies: int = 1) -> None:
+    def __init__(self, root: Path | None = None, copies: int = 1, share: int = 1) -> None:
         self.root = root or checkout()
+        self.share = share
         if self.root is None:
             raise FileNotFoundError("the homework can be verified in a checkout only: the tests "
                                     "hold the known-wrong bodies, and a wheel has no tests")
@@ -257,7 +291,8 @@ def later_open(bench: Bench, homework: Homework) -> Finding:
 
 def wrong_bodies(bench: Bench, homework: Homework) -> Finding:
     """At least 3 known-wrong bodies a blank are caught by their own question, 80 % by cause."""
-    wrong = bodies_of(bench.root, homework).wrong
+    known = bodies_of(bench.root, homework).wrong
+    wrong = chosen(known, lambda entry: entry.blank, bench.share)
     blanks = {blank.id: blank for blank in homework.blanks}
     questions = {question.id: question for question in homework.questions}
 
@@ -270,7 +305,7 @@ def wrong_bodies(bench: Bench, homework: Homework) -> Finding:
 
     against, missed, unnamed, longest = [], [], [], 0
     for blank in homework.blanks:
-        count = sum(entry.blank == blank.id for entry in wrong)
+        count = sum(entry.blank == blank.id for entry in known)
         if count < WRONG_EACH:
             against.append(f"{blank.id}: {count} known-wrong bodies, want {WRONG_EACH}")
     for entry, (failed, messages) in zip(wrong, bench.each(caught, wrong), strict=True):
@@ -286,17 +321,18 @@ def wrong_bodies(bench: Bench, homework: Homework) -> Finding:
     if longest > LINES:
         against.append(f"a message has {longest} lines")
     named = len(wrong) - len(missed) - len(unnamed)
-    share = named / max(len(wrong), 1)
-    if share < CAUSES:
+    rate = named / max(len(wrong), 1)
+    if rate < CAUSES:
         against += unnamed
-    return Finding(f"{len(wrong)} wrong bodies, {len(wrong) - len(missed)} caught, {named} "
-                   f"({share:.0%}) with the cause named, messages of at most {longest} lines",
-                   against, unnamed)
+    return Finding(f"{_counted(wrong, known)} wrong bodies tried, {len(wrong) - len(missed)} "
+                   f"caught, {named} ({rate:.0%}) with the cause named, messages of at most "
+                   f"{longest} lines", against, unnamed)
 
 
 def right_bodies(bench: Bench, homework: Homework) -> Finding:
     """At least 3 alternative right solutions a question score all its points."""
-    right = bodies_of(bench.root, homework).right
+    known = bodies_of(bench.root, homework).right
+    right = chosen(known, lambda alternative: alternative[0], bench.share)
     blanks = {blank.id: blank for blank in homework.blanks}
     questions = {question.id: question for question in homework.questions}
 
@@ -307,11 +343,11 @@ def right_bodies(bench: Bench, homework: Homework) -> Finding:
 
     against = []
     for question in homework.questions:
-        count = sum(q == question.id for q, _ in right)
+        count = sum(q == question.id for q, _ in known)
         if count < RIGHT_EACH:
             against.append(f"{question.id}: {count} alternatives, want {RIGHT_EACH}")
     against += [text for texts in bench.each(refused, right) for text in texts]
-    return Finding(f"{len(right)} alternative right solutions", against)
+    return Finding(f"{_counted(right, known)} alternative right solutions tried", against)
 
 
 def points_add_up(bench: Bench, homework: Homework) -> Finding:

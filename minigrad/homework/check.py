@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy
@@ -23,6 +23,8 @@ from .explain import SECOND, Explanation, explain, second_call
 __all__ = ["Arrays", "Check", "Fault", "Kind", "Outcome", "Output", "compare", "drawn"]
 
 Arrays = dict[str, numpy.ndarray]
+MOST_NUMBERS = 100_000  # of an output that a property looks at; those of the solutions have 10,000
+LONGEST = 1000  # characters of a text: names and types may be anything
 NOT_FINITE = ("overflow", "infinit", "nan", "by 0", "of 0")  # said of what may make NaN or infinity
 
 
@@ -121,21 +123,51 @@ def compare(
 ) -> Fault | None:
     """The first thing that is wrong with the outputs, or None.
 
-    In this order: missing or of a wrong type, shape, dtype, numbers, inputs that were changed.
+    In this order: no answer at all, missing or of a wrong type, shape, dtype, numbers, inputs that
+    were changed. Outputs may be whatever a process sent: nothing in them makes this raise.
     """
-    if check.kind is Kind.PROPERTY:
-        without = [name for name, output in outputs.items() if output.array is None]
-        if without:
-            return _no_numbers(without[0], outputs[without[0]])
-        arrays = {name: output.array for name, output in outputs.items()}
-        try:
-            fault = check.want(inputs, arrays)
-        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
-            shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-            fault = Fault(f"the answer cannot be judged: {error}; got {shapes}")
-        return fault or _changed(mutated)
     with numpy.errstate(all="ignore"):
-        wanted = {name: numpy.asarray(value) for name, value in check.want(inputs).items()}
+        fault = _no_answer(outputs) or (
+            _property if check.kind is Kind.PROPERTY else _values)(check, inputs, outputs, mutated)
+    return fault and replace(fault, text=fault.text[:LONGEST], cause=fault.cause[:LONGEST])
+
+
+def _no_answer(outputs: Mapping[str, Output]) -> Fault | None:
+    """What no run function returns: names and types that are no texts, complex numbers."""
+    for name, output in outputs.items():
+        if not isinstance(name, str) or not isinstance(output.kind, str):
+            return Fault(f"the answer has not the form of an answer: an output {name!r} of type "
+                         f"{output.kind!r}")
+        if output.array is not None and output.array.dtype.kind not in "fiub":
+            return Fault(f"{name}: numbers of dtype {output.array.dtype}, want real ones",
+                         "another type of result is asked for", Outcome.DTYPE)
+    return None
+
+
+def _property(
+    check: Check, inputs: Arrays, outputs: Mapping[str, Output], mutated: list[str]
+) -> Fault | None:
+    """What the judge of the check says; an answer that it cannot read is a wrong one."""
+    for name, output in outputs.items():
+        if output.array is None:
+            return _no_numbers(name, output)
+        if output.array.size > MOST_NUMBERS:
+            return Fault(f"{name}: shape got {output.array.shape}; {MOST_NUMBERS:,} numbers are "
+                         "more than any right answer has", "", Outcome.SHAPE)
+    arrays = {name: output.array for name, output in outputs.items()}
+    try:
+        fault = check.want(inputs, arrays)
+    except Exception as error:  # whatever a judge did not expect
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        fault = Fault(f"the answer cannot be judged: {error}; got {shapes}")
+    return fault or _changed(mutated)
+
+
+def _values(
+    check: Check, inputs: Arrays, outputs: Mapping[str, Output], mutated: list[str]
+) -> Fault | None:
+    """How the outputs differ from what is wanted."""
+    wanted = {name: numpy.asarray(value) for name, value in check.want(inputs).items()}
     for name, want in wanted.items():
         fault = _form(check, inputs, name, outputs.get(name), want)
         if fault is not None:
@@ -162,13 +194,13 @@ def _form(
     got = output.array
     if got.shape != want.shape:
         cause = explain(got, want).text if check.kind is Kind.GRADIENT else ""
-        with numpy.errstate(all="ignore"):
-            cause = _suspected(check, inputs, name, got) or cause
+        cause = _suspected(check, inputs, name, got) or cause
         added = got.shape[:max(0, got.ndim - want.ndim)]
         if added and got.shape == added + want.shape and set(added) == {1}:
             cause = "the axes in front have size 1 and are to go: reshape"
         return Fault(f"{name}: shape got {got.shape}, want {want.shape}", cause, Outcome.SHAPE)
-    if output.kind != "number" and want.dtype.kind == "f" and got.dtype != want.dtype:
+    is_number = output.kind == "number" and not got.ndim  # Python's numbers have no dtype
+    if not is_number and want.dtype.kind == "f" and got.dtype != want.dtype:
         low = "float32: " if got.dtype == numpy.float32 else ""
         return Fault(f"{name}: dtype got {got.dtype}, want {want.dtype}",
                      f"{low}the result has another dtype than the inputs", Outcome.DTYPE)
@@ -188,7 +220,10 @@ def _numbers(
     both = _both(got[worst], want[worst])
     where = f"{int(wrong.sum())} of {wrong.size} elements differ; worst {index}: {both}"
     text = f"{name}: {where if got.ndim else both}"
-    return Fault(text, _cause(check, inputs, name, outputs, wanted).text)
+    try:
+        return Fault(text, _cause(check, inputs, name, outputs, wanted).text)
+    except (ValueError, TypeError, LookupError, ArithmeticError):
+        return Fault(text)  # the other outputs may be anything, and the verdict is clear
 
 
 def agrees(got: numpy.ndarray, want: numpy.ndarray, tol: float) -> numpy.ndarray:

@@ -24,7 +24,7 @@ from .check import Outcome
 from .doctor import changed_outside, examine
 from .release import Tree
 from .report import message, place_of, score, table
-from .runner import PUBLIC_SEED, Runner, Verdict
+from .runner import PUBLIC_CASES, PUBLIC_SEED, Runner, Verdict
 from .spec import Blank, CheckSpec, Homework, Question, SpecError, homework, homeworks
 from .watch import watch
 from .workplace import (
@@ -99,6 +99,8 @@ def parser() -> argparse.ArgumentParser:
     command("status", _status, "show what is written and what comes next", "maybe")
     sub = command("check", _check, "run the public checks", "maybe")
     sub.add_argument("--seed", type=int, default=PUBLIC_SEED, help="draw other inputs")
+    sub.add_argument("--cases", type=int, default=PUBLIC_CASES, metavar="N",
+                     help=f"how many inputs for each check ({PUBLIC_CASES})")
     sub.add_argument("--all", action="store_true", help="print every message, not the first few")
     sub.add_argument("--json", action="store_true", help="print the verdicts as JSON")
     sub = command("list", _list, "list the checks, for programs", "maybe")
@@ -320,7 +322,9 @@ def _status(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     place = _place(options)
     hw = _homework(place, options.target)
-    verdicts = run_checks(place, hw, _checks(hw, options.target), options.seed)
+    if options.cases < 1 or options.seed < 0:
+        raise UnknownTarget("--cases is at least 1, and --seed at least 0")
+    verdicts = run_checks(place, hw, _checks(hw, options.target), options.seed, options.cases)
     about = [b.id for b in hw.blanks if options.target and _is_meant(b.id, options.target)]
     # who asks for one blank is told of checks that need others too, but not judged by them
     judged = [v for v in verdicts if not about or v.blank in about
@@ -333,15 +337,15 @@ def _check(options: argparse.Namespace) -> int:
     return 0 if judged and all(v.passed for v in judged) else 1
 
 
-def run_checks(place: Workplace, hw: Homework, checks: Sequence[CheckSpec], seed: int
-               ) -> list[Verdict]:
+def run_checks(place: Workplace, hw: Homework, checks: Sequence[CheckSpec],
+               seed: int = PUBLIC_SEED, cases: int = PUBLIC_CASES) -> list[Verdict]:
     """The verdicts, noted for ``status`` where the folder is a student's."""
     visible = [check for check in checks if check.visible]
     verdicts: list[Verdict] = []
     with Runner(place.root, hw) as runner:
         for check in visible:
             slow = sum(v.outcome is Outcome.TIMEOUT for v in verdicts)
-            verdicts.append(runner.run(check, seed) if slow < PATIENCE else Verdict(
+            verdicts.append(runner.run(check, seed, range(cases)) if slow < PATIENCE else Verdict(
                 check, Outcome.TIMEOUT, check.blanks[0], f"not run, since {PATIENCE} checks before "
                 "it took too long", seed=seed))
     if place.homework is not None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .check import Outcome
-from .runner import Verdict
+from .runner import PUBLIC_CASES, Verdict
 from .source import SourceError, decode, find
 from .spec import Blank, Homework, Question
 
@@ -60,7 +60,8 @@ def message(verdict: Verdict, tree: Path, homework: Homework, blanks: dict[str, 
         printed = [printable(line) for line in verdict.printed.splitlines() if line.strip()]
         lines += [_cut(f"  printed: {line}") for line in printed[-2:]]
         lines += [f"  seed {verdict.seed}, case {verdict.case}; again: minigrad-hw check {spec.id}"
-                  + (f" --seed {verdict.seed}" if verdict.seed else "")]
+                  + (f" --seed {verdict.seed}" if verdict.seed else "")
+                  + (f" --cases {verdict.case + 1}" if verdict.case >= PUBLIC_CASES else "")]
     return "\n".join(lines[:LINES])
 
 

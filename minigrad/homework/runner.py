@@ -3,15 +3,20 @@
 One child answers many checks. It is started again after a check that took too long or ended it;
 what else was to be checked goes on in the new one.
 
-Leaves out: another user, name spaces and other walls around code that means harm.
+Without a cell the child has the rights of whoever checks: that is for one's own code. Submissions
+are run in a ``grading.isolation.Cell``.
+
+Leaves out: which checks to run, and what a submission is (``grading``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import os
 import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -22,22 +27,28 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from .check import Arrays, Check, Fault, Kind, Outcome, Output, compare, drawn
+from .check import Arrays, Check, Fault, Outcome, Output, compare, drawn
 from .source import SourceError, body_of, decode
 from .spec import Blank, CheckSpec, Homework, SpecError, homeworks
 from .wire import FrameError, read_frame, write_frame
 
-__all__ = ["PUBLIC_CASES", "PUBLIC_SEED", "Runner", "Verdict", "checks_of"]
+if TYPE_CHECKING:
+    from .grading.isolation import Cell  # which needs a Unix system
+
+__all__ = ["PUBLIC_CASES", "PUBLIC_SEED", "Runner", "RunnerError", "Verdict", "checks_of"]
 
 HERE = Path(__file__).resolve().parent
 COPIED = ("worker.py", "wire.py", "runs")
 PUBLIC_SEED = 0
 PUBLIC_CASES = 2
 MEMORY = 4 * 2**30  # bytes of address space
+SLOWEST = 4  # times as long as its processor time a check may take, on a busy machine
+LOOK_S = 0.05  # between two looks at how much a child used
+TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 START_S = 30.0  # to import the tree, which the first run after an edit compiles
 GRACE_S = 2.0  # for a process that has closed its pipe to end
 FORMS = {  # what an answer of each outcome holds
@@ -47,6 +58,10 @@ FORMS = {  # what an answer of each outcome holds
     "done": {"outputs": list, "mutated": list},
 }
 SHOWN = 2000  # bytes of what the student's code printed
+MOST_PLACES = 100  # of an exception that are looked at
+LONGEST = 1000  # letters of an error, or of the name of the file that it came from
+WAITING = 2  # answers that may wait to be read: the child has to wait with more
+ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")  # of an object: another one in every process
 
 
 @dataclass(frozen=True)
@@ -83,15 +98,37 @@ class Verdict:
         return self.outcome is Outcome.PASS
 
 
+class RunnerError(RuntimeError):
+    """The checks could not be run, for a reason that is not the student's."""
+
+
 @dataclass
 class _Child:
     process: subprocess.Popen
     answers: queue.Queue
     listener: threading.Thread
+    over: threading.Event  # nobody reads answers any more
+    sender: threading.Thread | None = None
+
+    def send(self, header: dict[str, Any], arrays: list[numpy.ndarray]) -> None:
+        """Write a frame, without waiting: a child that reads nothing must not hold up the tool.
+
+        Where it has ended, the end of its answers tells.
+        """
+        before = self.sender
+
+        def write() -> None:
+            if before is not None:
+                before.join()
+            with contextlib.suppress(OSError, ValueError):
+                write_frame(self.process.stdin, header, arrays)
+
+        self.sender = threading.Thread(target=write, daemon=True)
+        self.sender.start()
 
 
 def checks_of(homework: Homework) -> dict[str, Check]:
-    """The programs of a homework's checks, by id.
+    """The programs of a homework's checks, by id; of a part of a homework, all that it needs.
 
     Raises
     ------
@@ -100,7 +137,8 @@ def checks_of(homework: Homework) -> dict[str, Check]:
     """
     module = importlib.import_module(f"minigrad.homework.checks.{homework.name}")
     found = {check.id: check for check in module.CHECKS}
-    listed = {spec.id for spec in homework.checks}
+    whole = next((hw for hw in homeworks() if hw.name == homework.name), homework)
+    listed = {spec.id for spec in whole.checks} | {spec.id for spec in homework.checks}
     if set(found) != listed or len(found) != len(module.CHECKS):
         raise SpecError(f"{homework.name}: checks and TOML differ in {sorted(set(found) ^ listed)}")
     return found
@@ -108,6 +146,8 @@ def checks_of(homework: Homework) -> dict[str, Check]:
 
 class Runner:
     """A context manager: runs checks of one homework on the tree in a folder.
+
+    ``run`` raises RunnerError where the child cannot be locked in.
 
     Parameters
     ----------
@@ -117,10 +157,19 @@ class Runner:
         Whose checks are run.
     caches : bool
         Whether Python may keep its compiled files in the tree, as it does for everyone.
+    cell : Cell, optional
+        What the child is locked into; ``tree`` is the one in it.
+    patience : float
+        By which limits of time are multiplied, for a slow machine.
+    until : float
+        When no check may go on any longer, by ``time.monotonic()``.
     """
 
-    def __init__(self, tree: Path, homework: Homework, caches: bool = True) -> None:
+    def __init__(self, tree: Path, homework: Homework, caches: bool = True,
+                 cell: Cell | None = None, patience: float = 1.0, until: float = math.inf
+                 ) -> None:
         self.tree, self.homework, self.caches = tree.resolve(), homework, caches
+        self.cell, self.patience, self.until = cell, patience, until
         self.checks = checks_of(homework)
         self._blanks = [blank for hw in homeworks() for blank in hw.blanks]
         self._child: _Child | None = None
@@ -130,8 +179,8 @@ class Runner:
 
     def __enter__(self) -> Runner:
         self._folder = tempfile.mkdtemp(prefix="minigrad-hw-")
-        for name in COPIED:
-            source, target = HERE / name, Path(self._folder) / name
+        for name in (*COPIED, *(() if self.cell is None else ("grading/cell.py",))):
+            source, target = HERE / name, Path(self._folder) / Path(name).name
             if source.is_dir():
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
@@ -153,33 +202,62 @@ class Runner:
         environment = {name: os.environ[name] for name in kept if name in os.environ}
         environment |= {"PYTHONPATH": os.pathsep.join([self._folder, *dict.fromkeys(sites)]),
                         "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
-                        "PYTHONIOENCODING": "utf-8", "MPLBACKEND": "Agg"}
+                        "PYTHONIOENCODING": "utf-8", "MPLBACKEND": "Agg", "PYTHONHASHSEED": "0"}
         flags = ["-S", "-s", "-P", *([] if self.caches else ["-B"])]
         process = subprocess.Popen(
             [sys.executable, *flags, str(Path(self._folder) / "worker.py")],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._printed,
             env=environment, cwd=self._folder, start_new_session=True)
-        answers: queue.Queue = queue.Queue()
-        listener = threading.Thread(target=_listen, args=(process.stdout, answers), daemon=True)
+        answers: queue.Queue = queue.Queue(WAITING)
+        over = threading.Event()
+        listener = threading.Thread(target=_listen, args=(process.stdout, answers, over),
+                                    daemon=True)
         listener.start()
-        child = _Child(process, answers, listener)
-        config = {"tree": str(self.tree), "homework": self.homework.name, "memory": MEMORY}
+        child = _Child(process, answers, listener, over)
+        in_cell = self.cell is not None
+        config = {"tree": self.cell.seen_tree if in_cell else str(self.tree),
+                  "homework": self.homework.name,
+                  "memory": self.cell.memory if in_cell else MEMORY,
+                  "cell": self.cell.settings if in_cell else None,
+                  "plots": any(b.file.startswith("gans/") for b in self.homework.blanks)}
         with contextlib.suppress(OSError):  # the first check will tell
             write_frame(process.stdin, config, [])
+        if config["cell"] is not None:
+            self._wait_for_walls(child)
         try:
-            if not isinstance(answers.get(timeout=START_S), tuple):
-                answers.put(None)  # the end of the stream, for the first check to meet
+            first = answers.get(timeout=self._limit(START_S))
+            if not isinstance(first, tuple):
+                answers.put(first)  # the end of the stream, for the first check to meet
         except queue.Empty:
             self._stuck = True
         return child
+
+    def _wait_for_walls(self, child: _Child) -> None:
+        """Return when the child has locked itself in; nothing of the student's has run before.
+
+        Raises
+        ------
+        RunnerError
+            If it cannot.
+        """
+        try:
+            answer = child.answers.get(timeout=START_S * self.patience)
+        except queue.Empty:
+            answer = None
+        if not isinstance(answer, tuple) or answer[0].get("outcome") != "inside":
+            self._child = child
+            self._end()
+            last = self._tail().strip().splitlines()[-1:] or ["no reason was given"]
+            raise RunnerError(f"the child process could not be locked in: {last[0]}")
 
     def _end(self) -> None:
         if self._child is None:
             return
         child, self._child = self._child, None
         process = child.process
-        with contextlib.suppress(OSError):
-            process.stdin.close()
+        child.over.set()
+        if self.cell is not None:
+            self.cell.end(process.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if hasattr(os, "killpg"):
                 os.killpg(process.pid, signal.SIGKILL)  # and all that it started
@@ -187,6 +265,13 @@ class Runner:
                 process.kill()
         process.wait()
         child.listener.join(GRACE_S)  # the pipe has ended, unless somebody else holds it open
+        if self.cell is not None:
+            self.cell.sweep()
+        if child.sender is not None:  # nobody is left who could read
+            child.sender.join(GRACE_S)
+        if child.sender is None or not child.sender.is_alive():
+            with contextlib.suppress(OSError):
+                process.stdin.close()
 
     # ---- one check
 
@@ -214,7 +299,7 @@ class Runner:
             return verdict(Outcome.TIMEOUT, f"importing your files did not end within {START_S:g} "
                            "s", "a loop that does not end, outside of a function")
         try:
-            answer = self._ask(self._child, check, inputs, spec.timeout_s)
+            answer = self._ask(self._child, check, inputs, self._limit(spec.timeout_s))
             header, arrays = self._checked(answer) if isinstance(answer, tuple) else ({}, [])
         except queue.Empty:
             self._end()
@@ -223,8 +308,8 @@ class Runner:
         except (OSError, FrameError) as error:
             answer = error
         if not isinstance(answer, tuple):
-            how = f"sent what is no answer ({answer})" if isinstance(answer, FrameError) \
-                else self._death(self._child)
+            how = self._death(self._child) if not isinstance(answer, FrameError) \
+                else f"sent what is no answer ({str(answer)[:LONGEST]})"
             self._end()
             return verdict(Outcome.DIED, f"the process {how}",
                            "os._exit() in the code, or a crash of the interpreter")
@@ -239,24 +324,52 @@ class Runner:
         if header["outcome"] == "raised":
             last = header["places"][-1][:2] if header["places"] else None
             inside = "blank" in where and [where["file"], where["line"]] == last
-            return verdict(Outcome.RAISED, header["error"], _cause_of(header["error"], inside),
-                           **where)
+            error = ADDRESS.sub("0x...", header["error"][:LONGEST])
+            return verdict(Outcome.RAISED, error, _cause_of(error, inside), **where)
         fault = _judge(check, inputs, header, arrays)
         if fault is None:
             return verdict(Outcome.PASS)
         return verdict(fault.outcome, fault.text, fault.cause,
                        blank=check.blamed(fault, spec.blanks))
 
+    def _limit(self, seconds: float) -> float:
+        """A limit of time on this machine, and no longer than is left for all checks."""
+        return min(seconds * self.patience, max(0.1, self.until - time.monotonic()))
+
     def _ask(self, child: _Child, check: Check, inputs: Arrays, seconds: float) -> Any:
-        """The answer to one request; queue.Empty if none comes in time, OSError from the pipe."""
+        """The answer to one request.
+
+        queue.Empty if none comes within ``seconds`` of the child's processor time, or, where that
+        is more than the child was given or it only waits, a few times as long by the clock.
+        """
         self._serial += 1
         request = {"run": check.run.__name__, "names": list(inputs), "serial": self._serial}
-        write_frame(child.process.stdin, request, list(inputs.values()))
-        end = time.monotonic() + seconds
+        used = self._used(child)
+        child.send(request, list(inputs.values()))
+        now = time.monotonic()
+        end = min(now + seconds * (1 if used is None else SLOWEST), self.until)
         while True:
-            answer = child.answers.get(timeout=max(0.0, end - time.monotonic()))
+            left = min(end - time.monotonic(), math.inf if used is None
+                       else max(used + seconds - (self._used(child) or 0.0), 0.0))
+            if left <= 0:
+                raise queue.Empty
+            try:
+                answer = child.answers.get(timeout=max(left, LOOK_S))
+            except queue.Empty:
+                continue
             if not isinstance(answer, tuple) or answer[0].get("serial") == self._serial:
                 return answer
+
+    def _used(self, child: _Child) -> float | None:
+        """Seconds of a processor that a child and what it started used; None if unknown."""
+        pids = [child.process.pid, *([] if self.cell is None
+                                     else self.cell.children(child.process.pid))]
+        try:
+            fields = [Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2]
+                      .split() for pid in pids]
+            return sum(int(n) for found in fields for n in found[11:13]) / TICKS
+        except (OSError, ValueError, IndexError):
+            return None
 
     def _checked(self, answer: tuple[dict[str, Any], list]) -> tuple[dict[str, Any], list]:
         """An answer that has the form of one; it comes from code that anyone may have written.
@@ -270,8 +383,11 @@ class Runner:
         for key, kind in FORMS.get(str(header.get("outcome")), {"outcome": dict}).items():
             if not isinstance(header.get(key), kind):
                 raise FrameError(f"an {header.get('outcome')!r} with {header.get(key)!r} as {key}")
+        if len(header.get("places", ())) > MOST_PLACES:
+            raise FrameError(f"{len(header['places'])} places")
         for place in header.get("places", ()):
-            if not isinstance(place, list) or [*map(type, place)] != [str, int, str]:
+            if not isinstance(place, list) or [*map(type, place)] != [str, int, str] \
+                    or len(place[0]) > LONGEST or not place[0].isprintable():
                 raise FrameError("a place that is none")
         if header["outcome"] == "open" and header["blank"] not in {b.id for b in self._blanks}:
             raise FrameError("a blank that there is none of")
@@ -296,9 +412,11 @@ class Runner:
         not to blame.
         """
         found: dict[str, dict[str, Any]] = {}
+        files = {place[0] for place in places}
+        lines = {blank: self._lines(blank) for blank in self._blanks if blank.file in files}
         for file, line, source in places:
-            for blank in self._blanks:
-                if blank.file == file and line in self._lines(blank):
+            for blank, own in lines.items():
+                if blank.file == file and line in own:
                     found.pop(blank.id, None)  # the innermost comes last
                     found[blank.id] = {"blank": blank.id, "file": file, "line": line,
                                        "source": source}
@@ -321,22 +439,29 @@ class Runner:
     def _tail(self) -> str:
         """The end of what was printed during this check."""
         self._printed.seek(max(0, os.fstat(self._printed.fileno()).st_size - SHOWN))
-        return self._printed.read(SHOWN).decode("utf-8", "replace").replace(
-            f"{self.tree}{os.sep}", "")
+        text = self._printed.read(SHOWN).decode("utf-8", "replace")
+        return ADDRESS.sub("0x...", text.replace(f"{self.tree}{os.sep}", ""))
 
 
-def _listen(stream: Any, answers: queue.Queue) -> None:
+def _listen(stream: Any, answers: queue.Queue, over: threading.Event) -> None:
     """Put every frame that comes into the queue; at the end None, or the error.
 
     The stream is closed here: another process may hold its other end longer than the tool waits.
     """
+
+    def put(item: Any) -> None:
+        while not over.is_set():
+            with contextlib.suppress(queue.Full):
+                answers.put(item, timeout=0.1)
+                return
+
     with stream:
         try:
-            while (frame := read_frame(stream)) is not None:
-                answers.put(frame)
-            answers.put(None)
+            while not over.is_set() and (frame := read_frame(stream)) is not None:
+                put(frame)
+            put(None)
         except (FrameError, OSError, ValueError) as error:
-            answers.put(error if isinstance(error, FrameError) else None)
+            put(error if isinstance(error, FrameError) else None)
 
 
 def _judge(check: Check, inputs: Arrays, header: dict[str, Any], arrays: list) -> Fault | None:
@@ -349,10 +474,8 @@ def _judge(check: Check, inputs: Arrays, header: dict[str, Any], arrays: list) -
         mutated = [str(name) for name in header["mutated"]]
     except (KeyError, ValueError, TypeError, StopIteration) as error:
         return Fault(f"the answer has not the form of an answer: {error!r}")
-    if check.kind is Kind.PROPERTY:
-        with numpy.errstate(all="ignore"):
-            return compare(check, inputs, outputs, mutated)
-    return compare(check, inputs, outputs, mutated)
+    with numpy.errstate(all="ignore"):
+        return compare(check, inputs, outputs, mutated)
 
 
 CAUSES = (

@@ -12,18 +12,26 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import struct
-import tokenize
 from typing import Any, BinaryIO
 
 import numpy
 
 __all__ = ["FrameError", "read_frame", "write_frame"]
 
-LARGEST = 256 * 2**20  # bytes of a frame
+LARGEST = 64 * 2**20  # bytes of a frame
+LARGEST_HEADER = 2**20
 MOST = 1000  # arrays of one frame
+DEEPEST = 5  # lists in lists of a header: writing deeper ones into a message could fail
 KINDS = "fiubc"  # of arrays: numbers and truth values
 LENGTH = struct.Struct(">Q")
+MAGIC = b"\x93NUMPY"
+LENGTHS = {b"\1\0": struct.Struct("<H"), b"\2\0": struct.Struct("<I")}  # of the header
+LONGEST = 10_000  # bytes of a header of an array
+HEADER = re.compile(rb"\{'descr': '(?P<dtype>[<>|=][a-zA-Z]\d{1,3})', "
+                    rb"'fortran_order': (?P<fortran>True|False), "
+                    rb"'shape': \((?P<shape>[\d, ]*)\), \} *\n?")
 
 
 class FrameError(ValueError):
@@ -40,6 +48,8 @@ def write_frame(stream: BinaryIO, header: dict[str, Any], arrays: list[numpy.nda
         is sent then.
     """
     parts = [json.dumps({**header, "arrays": len(arrays)}).encode()]
+    if len(parts[0]) > LARGEST_HEADER:
+        raise ValueError(f"a header of {len(parts[0]):,} bytes; {LARGEST_HEADER:,} are the most")
     for array in map(numpy.asarray, arrays):
         if array.dtype.kind not in KINDS:
             raise ValueError(f"arrays of numbers are sent, got one of {array.dtype}")
@@ -68,13 +78,15 @@ def read_frame(stream: BinaryIO) -> tuple[dict[str, Any], list[numpy.ndarray]] |
     if not first:
         return None
     try:
-        text = _rest(stream, first, LARGEST)
+        text = _rest(stream, first, LARGEST_HEADER)
         header = json.loads(text)
         count = header["arrays"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise FrameError(f"no header: {error}") from error
     if not isinstance(header, dict) or type(count) is not int or not 0 <= count <= MOST:
-        raise FrameError(f"a frame of {count!r} arrays")
+        raise FrameError(f"a frame of {str(count)[:20]} arrays")
+    if _is_deep(header):
+        raise FrameError(f"a header of more than {DEEPEST} lists in each other")
     left = LARGEST - len(text)
     arrays = []
     for _ in range(count):
@@ -82,31 +94,46 @@ def read_frame(stream: BinaryIO) -> tuple[dict[str, Any], list[numpy.ndarray]] |
         left -= len(content)
         try:
             arrays.append(_array(content))
-        except (ValueError, EOFError, SyntaxError, TypeError, RecursionError, MemoryError,
-                OverflowError, tokenize.TokenError) as error:
+        except (ValueError, TypeError, MemoryError, OverflowError, struct.error) as error:
             raise FrameError(f"no array of numbers: {error}") from error
     return header, arrays
+
+
+def _is_deep(header: dict[str, Any]) -> bool:
+    """Whether there are more than DEEPEST lists or dictionaries in each other."""
+    level: list[Any] = [header]
+    for _ in range(DEEPEST):
+        level = [below for one in level
+                 for below in (one.values() if isinstance(one, dict) else one)
+                 if isinstance(below, dict | list)]
+    return bool(level)
 
 
 def _array(content: bytes) -> numpy.ndarray:
     """An array from ``.npy`` bytes that are exactly as many as its shape says.
 
-    NumPy's own reader would first allocate whatever shape the header declares.
+    NumPy's own reader would first allocate whatever shape the header declares. It also reads the
+    header as Python, which two threads must not do at the same time in Python 3.11.
     """
-    file = io.BytesIO(content)
-    version = numpy.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, is_fortran, dtype = numpy.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, is_fortran, dtype = numpy.lib.format.read_array_header_2_0(file)
-    else:
-        raise ValueError(f"version {version} of the format")
+    if not content.startswith(MAGIC):
+        raise ValueError("no .npy bytes")
+    length = LENGTHS.get(content[6:8])
+    if length is None:
+        raise ValueError(f"version {tuple(content[6:8])} of the format")
+    start = 8 + length.size
+    (size,) = length.unpack_from(content, 8)
+    header = HEADER.fullmatch(content[start:start + min(size, LONGEST)])
+    if header is None:
+        raise ValueError("a header that says not what an array is")
+    dtype = numpy.dtype(header["dtype"].decode())
     if dtype.kind not in KINDS:
         raise ValueError(f"elements of {dtype}")
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
-        raise ValueError(f"{len(content) - file.tell()} bytes for the shape {shape} of {dtype}")
-    flat = numpy.frombuffer(content, dtype, offset=file.tell()).copy()
-    return flat.reshape(shape, order="F" if is_fortran else "C")
+    shape = tuple(int(n) for n in header["shape"].split(b",") if n.strip())
+    start += size
+    if math.prod(shape) * dtype.itemsize != len(content) - start:
+        raise ValueError(f"{len(content) - start} bytes for the shape {shape} of {dtype}")
+    flat = numpy.frombuffer(content, dtype, offset=start).copy()
+    return flat.reshape(shape, order="F" if header["fortran"] == b"True" else "C")
 
 
 def _rest(stream: BinaryIO, length: bytes, most: int) -> bytes:

@@ -20,7 +20,7 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -251,13 +251,14 @@ def write_tree(tree: Tree, into: Path) -> None:
 # ----------------------------------------------------------------------------------- zip files
 
 
-def zipped(files: Tree) -> bytes:
-    """A zip file; equal files make equal bytes."""
+def zipped(files: Tree, executable: Collection[str] = ()) -> bytes:
+    """A zip file; equal files make equal bytes. The files named ``executable`` may be run."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, EPOCH)
-            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            mode = 0o755 if name in executable else 0o644
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, mode << 16
             entry.create_system = 3  # also where the system is another
             archive.writestr(entry, files[name], compresslevel=9)
     return buffer.getvalue()

@@ -315,7 +315,7 @@ def test_text_of_bytes(content: bytes, want: str) -> None:
 @pytest.mark.parametrize(("content", "word"), [
     ("x = 1\n".encode("utf-16"), "UTF-16"), (b"\xfe\xff\0x", "UTF-16"),
     (b"x = '\xe4'\n", "UTF-8"), (b"# coding: no-such\n", "UTF-8"),
-    (b"\xef\xbb\xbf# coding: latin-1\n", "UTF-8"),
+    (b"\xef\xbb\xbf# coding: latin-1\n", "UTF-8"), (b"# coding: undefined\n", "UTF-8"),
 ])
 def test_bytes_that_are_no_text(content: bytes, word: str) -> None:
     with pytest.raises(SourceError, match=word):
@@ -325,7 +325,8 @@ def test_bytes_that_are_no_text(content: bytes, word: str) -> None:
 @pytest.mark.parametrize(("text", "word"), [
     ("def f(:\n", "line 1: SyntaxError"), ("  x = 1\n", "IndentationError"),
     ("if x:\n\ty = 1\n        z = 2\n", "line 3: TabError"), ("x = '\0'\n", "null"),
-    ("-" * 200_000 + "1", "nested too deeply|too many|line"), ("(" * 5000, "line 1|nested"),
+    ("-" * 100_000 + "1", "nested too deeply|too many|line"), ("(" * 5000, "line 1|nested"),
+    ("x = 1\n" * 30_000, "180,000 characters"),
 ])
 def test_what_does_not_parse_is_said(text: str, word: str) -> None:
     with pytest.raises(SourceError, match=word):

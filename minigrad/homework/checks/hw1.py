@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy
 
-from ..check import Check, Fault, Kind
+from ..check import Check, Fault, Kind, Outcome
 from ..runs import hw1 as runs
 from .tools import Arrays, away_from_zero, normal, numeric_gradients, positive, twice
 
@@ -479,8 +479,11 @@ def _judge_recorded(inputs: Arrays, outputs: Mapping[str, numpy.ndarray]) -> Fau
                         "again")
         for source, want in _second_order_of(op, inputs).items():
             got = outputs[f"{op}: second order by {source}"]
-            wrong = numpy.abs(got - want) > 1e-6 * max(1.0, float(numpy.abs(want).max()))
-            if got.shape != want.shape or wrong.any():
+            if got.shape != want.shape:
+                return Fault(f"{op}: the gradient, differentiated again by {source}: shape got "
+                             f"{got.shape}, want {want.shape}", "", Outcome.SHAPE)
+            wrong = ~(numpy.abs(got - want) <= 1e-6 * max(1.0, float(numpy.abs(want).max())))
+            if wrong.any():
                 at = numpy.unravel_index(int(numpy.abs(got - want).argmax()), want.shape)
                 return Fault(
                     f"{op}: the gradient, differentiated again by {source}: {int(wrong.sum())} of "
@@ -580,45 +583,56 @@ def _expression(rng: Rng) -> Arrays:
         if rng.random() < 0.3:
             parents.append((len(parents) - 1, -1))
         unused.append(len(parents) - 1)
-    return _graph(parents, [len(parents) - 1])
+    return _graph(rng, parents, [len(parents) - 1])
 
 
 def _diamonds(rng: Rng) -> Arrays:
     """Every value is made from the last one and any earlier one, or from the last one twice."""
     parents = [LEAF, LEAF, (0, 1)]
-    for k in range(3, 11):
+    middle = int(rng.integers(9, 13))
+    for k in range(3, middle):
         pair = (k - 1, int(rng.integers(k - 1)))
         parents.append(pair if rng.random() < 0.5 else pair[::-1])
-    parents += [(k - 1, k - 1) for k in range(11, 21)]
-    return _graph(parents, [len(parents) - 1])
+    parents += [(k - 1, k - 1) for k in range(middle, int(rng.integers(19, 24)))]
+    return _graph(rng, parents, [len(parents) - 1])
 
 
 def _ladder(rng: Rng) -> Arrays:
-    """Every value is made from the last one twice: 2^60 paths, and 60 values."""
-    return _graph([LEAF] + [(k - 1, k - 1) for k in range(1, 60)], [59])
+    """Every value is made from the last one twice: about 60 values, and 2^60 paths."""
+    n = int(rng.integers(56, 65))
+    return _graph(rng, [LEAF] + [(k - 1, k - 1) for k in range(1, n)], [n - 1])
 
 
 def _several_roots(rng: Rng) -> Arrays:
     """Roots of which one is made from another, one comes twice and one stands apart."""
-    parents = [LEAF, LEAF, LEAF, (0, 1), (3, 0), (4, 3), (5, 1), (2, -1), (6, 7)]
-    roots = rng.permutation([6, 4, 6, 7])  # value 8 is not among what they are made from
-    return _graph(parents, roots)
+    parents = [LEAF, LEAF, LEAF, (0, 1), (3, 0)]
+    for k in range(5, int(rng.integers(7, 11))):
+        parents.append((k - 1, int(rng.choice([0, 1, 3]))))
+    top, apart = len(parents) - 1, len(parents)
+    parents += [(2, -1), (top, apart)]
+    roots = rng.permutation([top, 4, top, apart])  # the last value is not among their inputs
+    return _graph(rng, parents, roots)
 
 
 def _chain(rng: Rng) -> Arrays:
-    return _graph([LEAF, *((k, -1) for k in range(4999))], [4999])
+    """One value made from another, about 5,000 times."""
+    n = int(rng.integers(4900, 5101))
+    return _graph(rng, [LEAF, *((k, -1) for k in range(n - 1))], [n - 1])
 
 
-def _graph(parents: list[tuple[int, int]], roots: Any) -> Arrays:
-    return {"parents": numpy.array(parents, dtype="int64"),
-            "roots": numpy.array(roots, dtype="int64")}
+def _graph(rng: Rng, parents: list[tuple[int, int]], roots: Any) -> Arrays:
+    """A graph whose values are numbered at random, so that no number tells who comes first."""
+    numbers = numpy.append(rng.permutation(len(parents)), -1)  # -1 stays -1
+    rows = numpy.empty((len(parents), 2), dtype="int64")
+    rows[numbers[:-1]] = numbers[numpy.array(parents)]
+    return {"parents": rows, "roots": numbers[numpy.array(roots)]}
 
 
 def _judge_order(inputs: Arrays, outputs: Mapping[str, numpy.ndarray]) -> Fault | None:
     """Every value once, none that does not belong there, and inputs first."""
-    made_from = [[int(i) for i in row if i >= 0] for row in inputs["parents"]]
+    made_from = [[i for i in row if i >= 0] for row in inputs["parents"].tolist()]
     belongs: set[int] = set()
-    stack = [int(root) for root in inputs["roots"]]
+    stack = inputs["roots"].tolist()
     while stack:
         k = stack.pop()
         if k not in belongs:
@@ -890,30 +904,58 @@ _REJECTED = {
 """What must be accepted."""
 
 
-def _judge_checker(inputs: Arrays, outputs: Mapping[str, numpy.ndarray]) -> Fault | None:
-    for name, output in outputs.items():
-        kind, which = name.split(": ")
-        rejected = int(output) == 1
-        if kind == "right" and rejected:
-            return Fault(f"a right op is rejected: yours GradientError, want none; "
-                         f"{_REJECTED[which]}", "compare with the numeric gradient for the same "
-                         "upstream, within tol")
-        if kind == "wrong" and not rejected:
-            what, cause = _ACCEPTED[which]
-            if int(output) == 2:
-                cause = "raise GradientError: what is returned is not looked at"
-            return Fault(f"{what} is accepted: yours no error, want GradientError", cause)
-    return None
+def _slots(kinds: tuple[str, ...]) -> Callable[[Rng], Arrays]:
+    """Which op is put where: each kind at least once, others again, in any order."""
+
+    def inputs(rng: Rng) -> Arrays:
+        again = rng.integers(len(kinds), size=SLOTS - len(kinds))
+        slots = rng.permutation(numpy.concatenate([numpy.arange(len(kinds)), again]))
+        return {**_planted_inputs(rng), "slots": slots}
+
+    return inputs
+
+
+SLOTS = 12
+
+
+def _judge_checker(kinds: tuple[str, ...]) -> Callable[..., Fault | None]:
+    """Every wrong op has to be rejected and every right one accepted, wherever it stands.
+
+    The mistakes are told in the order of ``kinds``: the plainest one first.
+    """
+
+    def judge(inputs: Arrays, outputs: Mapping[str, numpy.ndarray]) -> Fault | None:
+        slots, answers = inputs["slots"], outputs["rejected"]
+        if answers.shape != slots.shape:
+            return Fault(f"rejected: shape got {answers.shape}, want {slots.shape}",
+                         "one answer for each op", Outcome.SHAPE)
+        for number, name in enumerate(kinds):
+            kind, which = name.split(": ")
+            given = answers[slots == number].tolist()
+            if kind == "right" and any(answer not in (0, 2) for answer in given):
+                return Fault("a right op is rejected: yours GradientError, want none; "
+                             f"{_REJECTED[which]}", "compare with the numeric gradient for the "
+                             "same upstream, within tol")
+            if kind == "wrong" and any(answer != 1 for answer in given):
+                what, cause = _ACCEPTED[which]
+                if 2 in given:
+                    cause = "raise GradientError: what is returned is not looked at"
+                return Fault(f"{what} is accepted: yours no error, want GradientError", cause)
+        return None
+
+    return judge
 
 
 _CHECKER = (
     _numeric_check("numeric", runs.numeric, _numeric_inputs, runs.one_output),
     _numeric_check("numeric.several", runs.numeric_several, _several_inputs,
                    runs.two_outputs_each),
-    *(Check(f"hw1.Q5.{name}", run, _planted_inputs, _judge_checker, kind=Kind.PROPERTY)
-      for name, run in (("values", runs.planted_values), ("upstream", runs.planted_upstream),
-                        ("everywhere", runs.planted_everywhere),
-                        ("shapes", runs.planted_shapes))),
+    *(Check(f"hw1.Q5.{name}", run, _slots(kinds), _judge_checker(kinds), kind=Kind.PROPERTY)
+      for name, run, kinds in (
+          ("values", runs.planted_values, runs.OF_VALUES),
+          ("upstream", runs.planted_upstream, runs.OF_UPSTREAM),
+          ("everywhere", runs.planted_everywhere, runs.EVERYWHERE),
+          ("shapes", runs.planted_shapes, runs.OF_SHAPES))),
 )
 
 

@@ -565,7 +565,7 @@ def _network_want(inputs: Arrays) -> Arrays:
 
 
 def _fans(rng: numpy.random.Generator) -> Arrays:
-    few, many = int(rng.integers(20, 25)), int(rng.integers(80, 101))
+    few, many = int(rng.integers(20, 37)), int(rng.integers(110, 151))
     fans = (few, many) if rng.random() < 0.5 else (many, few)
     shape = (int(rng.integers(16, 20)), int(rng.integers(16, 20)), 3, 3)
     return {"seed": rng.integers(0, 2**31), "fans": fans, "shape": shape,

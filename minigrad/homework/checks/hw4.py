@@ -107,9 +107,11 @@ def _certain(rng: numpy.random.Generator) -> Arrays:
 
 
 def _certain_and_wrong(rng: numpy.random.Generator) -> Arrays:
-    inputs = _answers(rng)
-    D = inputs["D"].copy()
-    D[int(rng.integers(D.size))] = float(rng.integers(2))
+    """Ten answers, of which some are 0 or 1 somewhere, where both kinds of samples come."""
+    inputs = _two(rng)
+    D = rng.uniform(0.1, 0.9, (10, inputs["p"].size))
+    for i in rng.permutation(10)[:int(rng.integers(4, 7))]:
+        D[i, int(rng.integers(D.shape[1]))] = float(rng.integers(2))
     return {**inputs, "D": D}
 
 
@@ -180,6 +182,11 @@ def _value(inputs: Arrays) -> Arrays:
         total += p * numpy.log(D) if p else 0.0
         total += q * numpy.log1p(-D) if q else 0.0
     return {"V": total}
+
+
+def _values(inputs: Arrays) -> Arrays:
+    """V of every answer."""
+    return {"V": numpy.array([_value({**inputs, "D": D})["V"] for D in inputs["D"]])}
 
 
 def _value_on_grid(inputs: Arrays) -> Arrays:
@@ -295,7 +302,7 @@ Q1 = (
               [(i["p"], numpy.log(i["D"])), (i["q"], numpy.log1p(-i["D"]))], i["x"])}}),
     Check("hw4.Q1.value.certain", runs.value, _certain, _value, tol=EXACT,
           suspects=VALUE_SUSPECTS),
-    Check("hw4.Q1.value.wrong", runs.value, _certain_and_wrong, _value, tol=EXACT),
+    Check("hw4.Q1.value.wrong", runs.values, _certain_and_wrong, _values, tol=EXACT),
     Check("hw4.Q1.value.largest", runs.value_of_best, _best_and_beside, _is_largest,
           kind=Kind.PROPERTY, blames={"D*": "optimal_discriminator"}),
 )
@@ -1333,11 +1340,11 @@ SCORE_SUSPECTS: dict[str, Callable[[Arrays], Arrays]] = {
 
 
 def _ring(rng: numpy.random.Generator) -> Arrays:
-    """Eight wide modes on a circle, turned by a random angle."""
+    """Eight wide modes on a circle, turned by a random angle, and where its middle lies."""
     angles = 2 * numpy.pi * (numpy.arange(8) + rng.uniform(0, 1)) / 8
     return {"points": 2.0 * numpy.stack([numpy.cos(angles), numpy.sin(angles)], axis=1),
             "noise": 0.2, "scale": 1.414, "steps": 400, "n": 1000,
-            "seed": int(rng.integers(2**31))}
+            "middle": rng.uniform(-20, 20, 2), "seed": int(rng.integers(2**31))}
 
 
 def _covers_the_ring(inputs: Arrays, outputs: Arrays) -> Fault | None:
@@ -1353,7 +1360,11 @@ def _covers_the_ring(inputs: Arrays, outputs: Arrays) -> Fault | None:
     if not numpy.isfinite(got).all():
         return Fault(f"{int((~numpy.isfinite(got)).any(1).sum())} of {n} samples are NaN or "
                      "infinite; want none", "the training diverged")
-    scored = _counted({"samples": got.astype("float64"),
+    different = len(numpy.unique(got, axis=0))
+    if different < 0.9 * n:
+        return Fault(f"{different} of {n} samples are different; want all of them",
+                     "every sample is made from noise of its own")
+    scored = _counted({"samples": got.astype("float64") - inputs["middle"],
                        "centres": inputs["points"] / inputs["scale"],
                        "sigma": inputs["noise"] / inputs["scale"]})
     if scored["modes_one_percent"] < LEAST_MODES or scored["high_quality"] < LEAST_QUALITY:

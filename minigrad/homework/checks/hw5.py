@@ -62,17 +62,19 @@ SIZE_SUSPECTS: Suspects = {
 
 
 def _impossible(rng: Rng) -> Arrays:
-    """Sides between the right ones, oblong images, and too few or too many axes."""
+    """Sides between the right ones, oblong images, too few or too many axes; and right shapes."""
     sides = rng.permutation([17, 20, 24, 30, 36, 40, 48, 50, 60, 96, 100])[:4]
     oblong = rng.permutation([16, 28, 32, 64])[:2]
     rows = [[1, s, s, 0] for s in sides] + [[3, *oblong, 0], [*oblong, 0, 0],
                                             [2, 3, oblong[0], oblong[0]]]
-    return {"shapes": numpy.array(rows)}
+    rows += [[rng.integers(1, 4), s, s, 0] for s in rng.permutation(list(SIDES))[:4]]
+    return {"shapes": rng.permutation(rows)}
 
 
-def _all_refused(inputs: Arrays) -> Arrays:
-    return {f"ShapeError for {tuple(int(n) for n in row[row > 0])}": True
-            for row in inputs["shapes"]}
+def _which_refused(inputs: Arrays) -> Arrays:
+    shapes = [tuple(int(n) for n in row[row > 0]) for row in inputs["shapes"]]
+    return {f"ShapeError for {s}": len(s) != 3 or s[1] != s[2] or s[1] not in SIDES
+            for s in shapes}
 
 
 def _framed_images(rng: Rng) -> Arrays:
@@ -113,7 +115,7 @@ MARGIN_SUSPECTS: Suspects = {
 
 Q1 = (
     Check("hw5.Q1.sizes", runs.sizes, _possible, _paths, suspects=SIZE_SUSPECTS),
-    Check("hw5.Q1.refused", runs.refused, _impossible, _all_refused),
+    Check("hw5.Q1.refused", runs.refused, _impossible, _which_refused),
     Check("hw5.Q1.margin", runs.margins, _framed_images, _framed, tol=1e-6,
           suspects=MARGIN_SUSPECTS),
 )
@@ -336,7 +338,7 @@ def _several(rng: Rng, of_G: bool = True) -> Arrays:
     """Shapes of images, 16 to 64 pixels, and the settings of narrow networks for them."""
     sides = [16, 28, 32, 64]
     return {"shapes": numpy.array([[rng.choice([1, 3]), s, s] for s in sides]),
-            "n": int(rng.integers(2, 4)), "latent_dim": int(rng.choice([3, 5, 7])),
+            "n": rng.integers(2, 7, len(sides)), "latent_dim": int(rng.choice([3, 5, 7])),
             "features": int(rng.integers(2, 4)), "margin": 0,
             "seed": int(rng.integers(2**31)), "of G": of_G}
 
@@ -349,20 +351,33 @@ def _plan(inputs: Arrays, shape: Array, slip: str = "") -> Plan:
 
 def _are_images(inputs: Arrays, outputs: Arrays) -> Fault | None:
     """Shape and dtype, and values that a tanh may have made."""
-    for shape in inputs["shapes"]:
-        got, want = outputs[f"side {shape[1]}"], (int(inputs["n"]), *map(int, shape))
-        fault = _form(f"images of {shape[1]} x {shape[1]}", got, want,
-                      "as many channels as data_shape says, and a side that is doubled by every "
-                      "transposed convolution but the first")
+    for n, shape in zip(inputs["n"].tolist(), inputs["shapes"].tolist(), strict=True):
+        what = f"images of {shape[1]} x {shape[1]}"
+        fault = _likeness(what, f"side {shape[1]}", outputs, (n, *shape),
+                          "as many channels as data_shape says, and a side that is doubled by "
+                          "every transposed convolution but the first")
         if fault is not None:
             return fault
-        if not abs(got).max() <= 1:
-            return Fault(f"images of {shape[1]} x {shape[1]}: the largest pixel is "
-                         f"{abs(got).max():.3f}, want at most 1", "tanh is the last layer of G")
-        if got.min() >= 0:
-            return Fault(f"images of {shape[1]} x {shape[1]}: the lowest pixel is {got.min():.3f}, "
-                         "want pixels below 0 as well",
+        lowest, largest = (float(outputs[f"side {shape[1]}: {name}"])
+                           for name in ("lowest", "largest"))
+        if not largest <= 1:
+            return Fault(f"{what}: the largest pixel is {largest:.3f}, want at most 1",
+                         "tanh is the last layer of G")
+        if not lowest < 0:
+            return Fault(f"{what}: the lowest pixel is {lowest:.3f}, want pixels below 0 as well",
                          "images are in [-1, 1]: tanh at the end, no sigmoid, no ReLU before it")
+    return None
+
+
+def _likeness(what: str, side: str, outputs: Arrays, want: tuple[int, ...], cause: str,
+              ) -> Fault | None:
+    """What is wrong with the shape and dtype that were found for a side."""
+    got = tuple(outputs[f"{side}: shape"].tolist())
+    if got != want:
+        return Fault(f"{what}: shape got {got}, want {want}", cause, Outcome.SHAPE)
+    if not outputs[f"{side}: is float32"]:
+        return Fault(f"{what}: another dtype, want float32",
+                     "layers are made in the default dtype", Outcome.DTYPE)
     return None
 
 
@@ -376,11 +391,10 @@ def _form(what: str, got: Array, want: tuple[int, ...], cause: str) -> Fault | N
 
 
 def _are_logits(inputs: Arrays, outputs: Arrays) -> Fault | None:
-    for _, side, _ in inputs["shapes"]:
-        fault = _form(f"logits for {side} x {side}", outputs[f"side {side}"],
-                      (int(inputs["n"]), 1),
-                      "one number for an image: the last kernel is as large as the map that is "
-                      "left, and Flatten makes (n, 1, 1, 1) to (n, 1)")
+    for n, (_, side, _) in zip(inputs["n"].tolist(), inputs["shapes"], strict=True):
+        fault = _likeness(f"logits for {side} x {side}", f"side {side}", outputs, (n, 1),
+                          "one number for an image: the last kernel is as large as the map that "
+                          "is left, and Flatten makes (n, 1, 1, 1) to (n, 1)")
         if fault is not None:
             return fault
     return None
@@ -510,9 +524,18 @@ SPREAD = 0.02
 
 
 def _is_drawn(inputs: Arrays, outputs: Arrays) -> Fault | None:
-    """Mean, deviation, fourth moment and independence, all within 6 standard errors."""
-    for name in ("Conv2d", "ConvTranspose2d", "BatchNorm2d", "the next Conv2d"):
-        middle = 1.0 if name == "BatchNorm2d" else 0.0
+    """Mean, deviation, fourth moment and independence, all within 6 standard errors.
+
+    And each weight comes from one of the numbers that the generator drew.
+    """
+    c = int(inputs["channels"])
+    shapes = {"Conv2d": (2 * c, c, 4, 4), "ConvTranspose2d": (2 * c, c, 4, 4),
+              "BatchNorm2d": (32 * c * c,), "the next Conv2d": (2 * c, c, 4, 4)}
+    for name, shape in shapes.items():
+        middle, got = (1.0 if name == "BatchNorm2d" else 0.0), outputs[f"weight of {name}"]
+        if got.shape != shape:
+            return Fault(f"weight of {name}: shape got {got.shape}, want {shape}",
+                         "the weight keeps its shape", Outcome.SHAPE)
         fault = _is_normal(f"weight of {name}", outputs[f"weight of {name}"], middle)
         if fault is not None:
             return fault
@@ -527,7 +550,29 @@ def _is_drawn(inputs: Arrays, outputs: Arrays) -> Fault | None:
     if abs(both) > 6 / numpy.sqrt(one.size):
         return Fault(f"correlation between the weights of two layers: yours {both:.3f}, want 0",
                      "two layers got the same numbers: each draws its own")
+    for name in ("Conv2d", "ConvTranspose2d", "BatchNorm2d", "the next Conv2d"):
+        middle, rounding = (1.0, 2e-5) if name == "BatchNorm2d" else (0.0, 4e-6)
+        numbers = (outputs[f"weight of {name}"] - middle) / SPREAD
+        foreign = _not_among(numbers, inputs["numbers"], rounding)
+        if foreign:
+            return Fault(f"weight of {name}: {foreign} of {numbers.size} were not drawn by "
+                         "minigrad's generator; want all from there",
+                         "not repeatable: init.randn draws from minigrad's generator")
     return None
+
+
+def _weights_to_draw(rng: Rng) -> Arrays:
+    """Numbers of channels, and twice as many normal numbers as there are weights."""
+    channels = int(rng.integers(11, 14))
+    return {"channels": channels, "numbers": normal(rng, 256 * channels**2)}
+
+
+def _not_among(got: Array, numbers: Array, rounding: float) -> int:
+    """How many of ``got`` are none of the numbers, up to sign and rounding."""
+    listed, wanted = numpy.sort(abs(numbers.reshape(-1))), abs(got.astype("float64").reshape(-1))
+    places = numpy.searchsorted(listed, wanted).clip(1, listed.size - 1)
+    near = numpy.minimum(abs(listed[places - 1] - wanted), abs(listed[places] - wanted))
+    return int((~(near <= rounding)).sum())
 
 
 def _is_normal(name: str, got: Array, middle: float) -> Fault | None:
@@ -565,8 +610,7 @@ def _as_before(inputs: Arrays) -> Arrays:
 
 Q4 = (
     Check("hw5.Q4.spread", runs.initial_spread,
-          lambda rng: {"channels": 12, "seed": int(rng.integers(2**31))}, _is_drawn,
-          kind=Kind.PROPERTY),
+          _weights_to_draw, _is_drawn, kind=Kind.PROPERTY),
     Check("hw5.Q4.alone", runs.left_alone, _other_layers, _as_before, tol=EXACT, suspects={
         "only convolutions and batch norms are drawn; this layer was changed, too": lambda i: {
             "bias of Linear": numpy.zeros_like(i["bias"])}}),
@@ -577,12 +621,16 @@ Q4 = (
 
 
 def _prior(rng: Rng, is_normal: bool) -> Arrays:
-    return {"n": int(rng.integers(700, 900)), "latent_dim": int(rng.integers(6, 9)),
-            "seed": int(rng.integers(2**31)), "normal": is_normal}
+    n, latent = int(rng.integers(700, 900)), int(rng.integers(6, 9))
+    return {"n": n, "latent_dim": latent, "seed": int(rng.integers(2**31)), "normal": is_normal,
+            "numbers": normal(rng, 2 * n * latent), "from 0 to 1": rng.random(2 * n * latent)}
 
 
 def _is_noise(inputs: Arrays, outputs: Arrays) -> Fault | None:
-    """Form, repeatable, newly drawn each time; then the moments, within 6 standard errors."""
+    """Form, repeatable, newly drawn each time; then the moments, within 6 standard errors.
+
+    And each number is one that the generator drew.
+    """
     z, want = outputs["z"], (int(inputs["n"]), int(inputs["latent_dim"]))
     fault = _form("z", z, want, "(n, latent_dim)")
     if fault is not None:
@@ -615,6 +663,11 @@ def _is_noise(inputs: Arrays, outputs: Arrays) -> Fault | None:
         if abs(across) > 6 / numpy.sqrt(z.size):
             return Fault(f"z: correlation of neighbours along axis {axis} {across:.3f}, want 0",
                          "every number is drawn by itself")
+    numbers = inputs["numbers"] if inputs["normal"] else 2 * inputs["from 0 to 1"] - 1
+    foreign = _not_among(z, numbers, 2e-6)
+    if foreign:
+        return Fault(f"z: {foreign} of {z.size} numbers were not drawn by g; want all from there",
+                     "not repeatable: draw from g, and without one from minigrad's generator")
     return None
 
 

@@ -451,9 +451,10 @@ Q2 = (
 
 
 def _fakes(rng: numpy.random.Generator, steps: int, n: int, shape: Sequence[int] = ()) -> Arrays:
-    """Batches of samples that are full of their own number: 1, 2, 3, ..."""
-    numbers = 1.0 + numpy.arange(steps * n).reshape(steps, n, *(1,) * len(shape))
-    fakes = numpy.broadcast_to(numbers, (steps, n, *shape)).astype("float32")
+    """Batches of samples that are full of their own number, which is drawn."""
+    numbers = 1 + rng.choice(9999, steps * n, replace=False)
+    fakes = numpy.broadcast_to(numbers.reshape(steps, n, *(1,) * len(shape)),
+                               (steps, n, *shape)).astype("float32")
     return {"fakes": fakes.copy(), "seed": int(rng.integers(2**31))}
 
 
@@ -571,12 +572,28 @@ def _flow(rng: numpy.random.Generator) -> Arrays:
 
 
 def _no_graph_and_repeatable(inputs: Arrays, outputs: Arrays) -> Fault | None:
+    """No graph, the same samples for the same seed, and each of them is one that came by then."""
     if bool(outputs["shown has a graph"]):
         return Fault("what is shown has a graph that leads to the fakes; want none",
                      "not cut off: D's lesson would go on into G")
     if not numpy.array_equal(outputs["shown"], outputs["shown with the same seed"]):
         return Fault("after equal seeds the pool showed different samples; want equal ones",
                      "not repeatable: all chance has to come from minigrad's generator")
+    fakes, shown, capacity = inputs["fakes"], outputs["shown"], int(inputs["capacity"])
+    if shown.shape != fakes.shape:
+        return Fault(f"shown: shape of all batches got {shown.shape}, want {fakes.shape}",
+                     "for every batch one of the same shape", Outcome.SHAPE)
+    came, seen = (a.reshape(-1, *a.shape[2:]) for a in (fakes, shown))
+    for i, sample in enumerate(seen):
+        known = came[i:i + 1] if i < capacity else came[:i + 1]
+        if not (sample == known).all(axis=1).any():
+            return Fault(f"sample {i + 1} of {len(came)}: shown is {sample}, want "
+                         + (f"{came[i]} itself" if i < capacity else "one that came by then"),
+                         "until the pool is full, each sample is stored and shown; from then on "
+                         "a stored one may be shown in its place")
+    if numpy.array_equal(came, seen):
+        return Fault(f"no stored sample was shown in {len(came)}, want about half of those that "
+                     "came when the pool was full", "from then on, swap with probability share")
     return None
 
 
@@ -900,11 +917,14 @@ def _lie_on_segments(inputs: Arrays, outputs: Arrays) -> Fault | None:
 def _uniform_between(name: str, x: numpy.ndarray, real: numpy.ndarray, fake: numpy.ndarray,
                      ) -> Fault | None:
     n = len(x)
+    if not numpy.isfinite(x).all():
+        return Fault(f"{name}: {int((~numpy.isfinite(x)).sum())} of {x.size} numbers are NaN or "
+                     "infinite; want none", "eps is uniform on [0, 1]")
     far, way = ((a - fake).reshape(n, -1) for a in (x.astype("float64"), real))
     eps = (far * way).sum(1) / (way * way).sum(1)
     off = abs(far - eps[:, None] * way).max(1)
     row = int(off.argmax())
-    if off[row] > 1e-5 * abs(way).max():
+    if not off[row] <= 1e-5 * abs(way).max():
         single = far / way
         cause = "x_hat = eps x + (1 - eps) G(z), with the same eps twice"
         if (single > -1e-3).all() and (single < 1 + 1e-3).all():
@@ -1004,22 +1024,32 @@ def _zeros_of_weights(inputs: Arrays) -> Arrays:
 
 
 def _flat(rng: numpy.random.Generator) -> Arrays:
-    inputs = _at_points(rng)
-    return {**inputs, "W1": numpy.zeros_like(inputs["W1"])}
+    """Eight critics, of which three to five are flat."""
+    flat = rng.permutation(8) < rng.integers(3, 6)
+    return {**_at_points(rng), "flat": flat}
 
 
 def _flat_is_fine(inputs: Arrays, outputs: Arrays) -> Fault | None:
-    for name, got in outputs.items():
+    """All is finite; slopes are 0 where the critic is flat, and those of the others elsewhere."""
+    for name in ("slopes", *(f"grad of {name}" for name in runs.CRITIC)):
+        got = outputs[name]
         if not numpy.isfinite(got).all():
-            return Fault(f"{name} of a flat critic: yours {got.reshape(-1)[0]}, want a finite "
-                         "number", "NaN: the root has no slope at 0; 1e-12 is added under it")
-    got = outputs["slopes"]
-    if got.shape != (len(inputs["x"]),):
-        return Fault(f"slopes: shape got {got.shape}, want {(len(inputs['x']),)}",
+            worst = got[~numpy.isfinite(got)][0]
+            return Fault(f"{name} of a flat critic: yours {worst}, want a finite number",
+                         "NaN: the root has no slope at 0; 1e-12 is added under it")
+    got, flat = outputs["slopes"], inputs["flat"]
+    want = (len(flat), len(inputs["x"]))
+    if got.shape != want:
+        return Fault(f"slopes: shape got {got.shape[1:]}, want {want[1:]}",
                      "one slope for every row", Outcome.SHAPE)
-    if not (abs(got) < 1e-3).all():
-        return Fault(f"slopes of a flat critic: yours {got.max():.6f}, want about 0",
+    if not (abs(got[flat]) < 1e-3).all():
+        return Fault(f"slopes of a flat critic: yours {abs(got[flat]).max():.6f}, want about 0",
                      "what is added under the root is 1e-12")
+    steep = numpy.linalg.norm(_ascent(*(inputs[name] for name in ("x", *runs.CRITIC))), axis=1)
+    off = abs(got[~flat] - steep)
+    if not (off <= 1e-4).all():
+        return Fault(f"slopes of a critic that is not flat: off by up to {off.max():.6f}, want "
+                     "those of the same critic by itself", "the length of the gradient by x")
     return None
 
 
@@ -1303,11 +1333,11 @@ WGAN_ON_SUSPECTS: Suspects = {
 
 
 def _ring(rng: numpy.random.Generator) -> Arrays:
-    """Eight wide modes on a circle, turned by a random angle."""
+    """Eight wide modes on a circle, turned by a random angle, and where its middle lies."""
     angles = 2 * numpy.pi * (numpy.arange(8) + rng.uniform(0, 1)) / 8
     return {"centres": numpy.sqrt(2) * numpy.stack([numpy.cos(angles), numpy.sin(angles)], axis=1),
             "sigma": 0.2 / numpy.sqrt(2), "steps": 200, "n": 1000,
-            "seed": int(rng.integers(2**31))}
+            "middle": rng.uniform(-20, 20, 2), "seed": int(rng.integers(2**31))}
 
 
 LEAST_MODES, LEAST_SHARE = 6, 0.2
@@ -1322,7 +1352,11 @@ def _covers_the_ring(inputs: Arrays, outputs: Arrays) -> Fault | None:
     if not numpy.isfinite(got).all():
         return Fault(f"{int((~numpy.isfinite(got)).any(1).sum())} of {n} samples are NaN or "
                      "infinite; want none", "the training diverged")
-    far = numpy.linalg.norm(got[:, None] - inputs["centres"], axis=2)
+    different = len(numpy.unique(got, axis=0))
+    if different < 0.9 * n:
+        return Fault(f"{different} of {n} samples are different; want all of them",
+                     "every sample is made from noise of its own")
+    far = numpy.linalg.norm(got[:, None] - inputs["middle"] - inputs["centres"], axis=2)
     good = far.min(1) <= 3 * inputs["sigma"]
     counts = numpy.bincount(far.argmin(1)[good], minlength=8)
     modes, share = int((100 * counts >= n).sum()), float(good.mean())

@@ -345,21 +345,35 @@ def _walked(ends: Sequence[Any], upstream: Sequence[Any]) -> dict[int, Any]:
 # ------------------------------------------------------------------- Q3: topological order
 
 
+def _graph(lib: Callable, parents: Sequence[Sequence[int]]) -> dict[int, Any]:
+    """Values by number; row k of ``parents`` says from which number k is made.
+
+    From none, one or two (-1: none). A value is made when those that it needs are there.
+    """
+    values: dict[int, Any] = {}
+    for k in range(len(parents)):
+        asked = [k]
+        while asked:
+            first, second = parents[asked[-1]]
+            needed = [i for i in (first, second) if i >= 0 and i not in values]
+            if needed:
+                asked += needed
+                continue
+            if (number := asked.pop()) not in values:  # it may have been asked for twice
+                values[number] = lib("minigrad").Tensor(1.0) if first < 0 else (
+                    -values[first] if second < 0 else values[first] + values[second])
+    return values
+
+
 def order(lib: Callable, inputs: Arrays) -> Outputs:
     """The numbers of the values of a graph in the order found; -1 for what is not in it.
 
     Asked twice, with one list, which is looked at afterwards.
-    Row k of "parents" says from which values number k is made: none, one or two (-1: none).
     """
-    values: list[Any] = []
-    for first, second in inputs["parents"]:
-        if first < 0:
-            values.append(lib("minigrad").Tensor(1.0))
-        else:
-            values.append(-values[first] if second < 0 else values[first] + values[second])
-    numbers = {id(value): k for k, value in enumerate(values)}
+    values = _graph(lib, inputs["parents"].tolist())
+    numbers = {id(value): k for k, value in values.items()}
     find = lib("minigrad.autograd").find_topo_sort
-    roots = [values[root] for root in inputs["roots"]]
+    roots = [values[root] for root in inputs["roots"].tolist()]
     given = list(roots)
     outputs: Outputs = {}
     for name in ("order", "order, second call"):
@@ -534,17 +548,34 @@ def numeric_several(lib: Callable, inputs: Arrays) -> Outputs:
     return {name: differences(*case) for name, *case in two_outputs_each(inputs)}
 
 
-def _rejects(lib: Callable, cases: dict[str, tuple], **settings: float) -> Outputs:
-    """1 where simple_gradcheck raises GradientError, else 0; 2 if it returns something."""
+def _rejects(lib: Callable, inputs: Arrays, kinds: Sequence[str], ops: dict[str, tuple]
+             ) -> Outputs:
+    """1 where simple_gradcheck raises GradientError, else 0; 2 if it returns something.
+
+    Slot by slot: "slots" says which of the kinds stands there. An op is its compute and gradient,
+    the arrays it is checked at, and settings if there are any.
+    """
     check = lib("minigrad.gradcheck").simple_gradcheck
-    outputs = {}
-    for name, (compute, gradient, *arrays) in cases.items():
+    answers = []
+    for slot in inputs["slots"]:
+        compute, gradient, *arrays = ops[kinds[slot]]
+        settings = arrays.pop() if isinstance(arrays[-1], dict) else {}
         try:
             returned = check(_planted(lib, compute, gradient), *arrays, **settings)
-            outputs[name] = 0 if returned is None else 2
+            answers.append(0 if returned is None else 2)
         except lib("minigrad.errors").GradientError:
-            outputs[name] = 1
-    return outputs
+            answers.append(1)
+    return {"rejected": numpy.array(answers)}
+
+
+OF_VALUES = ("right: near enough", "right: a a", "right: exp", "right: large values", "wrong: zero",
+             "wrong: sign", "wrong: twice", "wrong: a thousandth", "right: lists")
+OF_SHAPES = ("right: product with a row", "right: transpose", "wrong: unsummed", "wrong: kept axis",
+             "wrong: transposed")
+OF_UPSTREAM = ("right: log", "right: row sums", "wrong: ignored", "wrong: mean")
+EVERYWHERE = ("right: a b", "right: unused", "wrong: last", "wrong: chosen", "wrong: NaN",
+              "wrong: second", "wrong: None")
+"""The ops that a checker is asked about, the plainest first."""
 
 
 def planted_values(lib: Callable, inputs: Arrays) -> Outputs:
@@ -553,8 +584,8 @@ def planted_values(lib: Callable, inputs: Arrays) -> Outputs:
     exp, a = lib("minigrad.ops").exp, inputs["a"]
     near = (numpy.exp, lambda g, x: g * exp(x) * 1.001, a)
     lists = [[float(x) for x in row] for row in a]
-    settled = _rejects(lib, {"right: near enough": near}, tol=1e-2)
-    return settled | _rejects(lib, {
+    return _rejects(lib, inputs, OF_VALUES, {
+        "right: near enough": (*near, {"tol": 1e-2}),
         "right: a a": (numpy.square, lambda g, x: g * x * 2.0, a),
         "right: exp": (numpy.exp, lambda g, x: g * exp(x), a),
         "right: large values": (lambda x: 1e8 * x * x, lambda g, x: g * x * 2e8, a),
@@ -569,7 +600,7 @@ def planted_values(lib: Callable, inputs: Arrays) -> Outputs:
 def planted_shapes(lib: Callable, inputs: Arrays) -> Outputs:
     """Planted gradients of a wrong shape, or transposed."""
     a, row, square = inputs["a"], inputs["row"], inputs["square"]
-    return _rejects(lib, {
+    return _rejects(lib, inputs, OF_SHAPES, {
         "right: product with a row": (numpy.multiply,
                                       lambda g, x, r: (g * r, (g * x).sum(0)), a, row),
         "right: transpose": (numpy.transpose, lambda g, x: g.transpose(), a),
@@ -582,7 +613,7 @@ def planted_shapes(lib: Callable, inputs: Arrays) -> Outputs:
 def planted_upstream(lib: Callable, inputs: Arrays) -> Outputs:
     """Planted gradients that do not use all of the upstream gradient."""
     exp, a, share = lib("minigrad.ops").exp, inputs["a"], 1.0 / inputs["a"].size
-    return _rejects(lib, {
+    return _rejects(lib, inputs, OF_UPSTREAM, {
         "right: log": (numpy.log, lambda g, x: g / x, a),
         "right: row sums": (lambda x: x.sum(1),
                             lambda g, x: g.reshape((-1, 1)).broadcast_to(x.shape), a),
@@ -601,7 +632,7 @@ def planted_everywhere(lib: Callable, inputs: Arrays) -> Outputs:
         constant = tensor(lib, factors, requires_grad=False)
         return lambda g, x: g * x * 2.0 * constant
 
-    return _rejects(lib, {
+    return _rejects(lib, inputs, EVERYWHERE, {
         "right: a b": (numpy.multiply, lambda g, x, y: (g * y, g * x), a, b),
         "right: unused": (lambda x, y: x.copy(), lambda g, x, y: (g, None), a, b),
         "wrong: last": (numpy.square, times(last), a),

@@ -39,6 +39,7 @@ __all__ = [
     "train_step_report",
     "value",
     "value_of_best",
+    "values",
 ]
 
 LAYERS_OF_D = ("W0 of D", "b0 of D", "W1 of D", "b1 of D")
@@ -59,6 +60,12 @@ def value(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     """V of the given answers."""
     theory = lib("gans.theory")
     return {"V": theory.value(inputs["D"], inputs["p"], inputs["q"], inputs.get("x"))}
+
+
+def values(lib: Callable, inputs: Arrays) -> dict[str, Any]:
+    """V of several answers, one after the other."""
+    found = [lib("gans.theory").value(D, inputs["p"], inputs["q"]) for D in inputs["D"]]
+    return {"V": numpy.asarray(found, dtype="float64")}
 
 
 def value_of_best(lib: Callable, inputs: Arrays) -> dict[str, Any]:
@@ -469,7 +476,10 @@ def score_modes(lib: Callable, inputs: Arrays) -> dict[str, Any]:
 
 
 def ring(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """Samples of a small GAN after a short training on a mixture."""
+    """Samples of a small GAN after a short training on a mixture.
+
+    The GAN sees the mixture around the origin; its samples are moved to where the middle lies.
+    """
     minigrad, toy = lib("minigrad"), _mixture(lib, inputs)
     minigrad.manual_seed(int(inputs["seed"]))
     data = numpy.random.default_rng(int(inputs["seed"]) + 1)
@@ -483,4 +493,4 @@ def ring(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     stream = batches()
     for _ in range(int(inputs["steps"])):
         gan.train_step(stream)
-    return {"samples": gan.sample(int(inputs["n"]), data)}
+    return {"samples": gan.sample(int(inputs["n"]), data).numpy() + inputs["middle"]}

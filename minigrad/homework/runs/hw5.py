@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy
 
-from .tools import Arrays, tensor
+from .tools import Arrays, scripted_random, tensor
 
 __all__ = [
     "decoded",
@@ -110,24 +110,33 @@ def _discriminator(lib: Callable, inputs: Arrays, data_shape: numpy.ndarray) -> 
 
 
 def generator_shapes(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """Images of new generators, by their side."""
+    """What images of new generators are like, by their side; so many as "n" says for each."""
     random = numpy.random.default_rng(int(inputs["seed"]))
-    found = {}
-    for shape in inputs["shapes"]:
-        z = random.standard_normal((int(inputs["n"]), int(inputs["latent_dim"])), dtype="float32")
+    found: dict[str, Any] = {}
+    for n, shape in zip(inputs["n"].tolist(), inputs["shapes"], strict=True):
+        z = random.standard_normal((n, int(inputs["latent_dim"])), dtype="float32")
         with lib("minigrad").no_grad():
-            found[f"side {shape[1]}"] = _generator(lib, inputs, shape)(tensor(lib, z, False))
+            images = _generator(lib, inputs, shape)(tensor(lib, z, False)).numpy()
+        found |= {f"side {shape[1]}: {name}": value for name, value in _likeness(images).items()}
+        found |= {f"side {shape[1]}: lowest": images.min(),
+                  f"side {shape[1]}: largest": abs(images).max()}
     return found
 
 
+def _likeness(array: numpy.ndarray) -> dict[str, Any]:
+    """Shape and dtype: values of new networks are chance."""
+    return {"shape": numpy.array(array.shape), "is float32": array.dtype == numpy.float32}
+
+
 def discriminator_shapes(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """Logits of new discriminators, by the side of the images."""
+    """What logits of new discriminators are like, by the side of the images."""
     random = numpy.random.default_rng(int(inputs["seed"]))
-    found = {}
-    for shape in inputs["shapes"]:
-        x = random.standard_normal((int(inputs["n"]), *shape), dtype="float32")
+    found: dict[str, Any] = {}
+    for n, shape in zip(inputs["n"].tolist(), inputs["shapes"], strict=True):
+        x = random.standard_normal((n, *shape), dtype="float32")
         with lib("minigrad").no_grad():
-            found[f"side {shape[1]}"] = _discriminator(lib, inputs, shape)(tensor(lib, x, False))
+            logits = _discriminator(lib, inputs, shape)(tensor(lib, x, False)).numpy()
+        found |= {f"side {shape[1]}: {name}": value for name, value in _likeness(logits).items()}
     return found
 
 
@@ -201,8 +210,34 @@ def discriminator_values(lib: Callable, inputs: Arrays) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------ Q4: weights
 
 
+class _Given(numpy.random.Generator):
+    """A NumPy generator whose normal and uniform numbers are given ones, in order."""
+
+    def __init__(self, normal: numpy.ndarray, uniform: numpy.ndarray | None = None) -> None:
+        super().__init__(numpy.random.PCG64(0))
+        self._normal = scripted_random(normal)
+        self._uniform = None if uniform is None else scripted_random(uniform)
+
+    def standard_normal(self, size: Any = None, dtype: Any = "float64", out: Any = None) -> Any:
+        return self._normal.standard_normal(size, dtype)
+
+    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
+        return loc + scale * self.standard_normal(size)
+
+    def random(self, size: Any = None, dtype: Any = "float64", out: Any = None) -> Any:
+        if self._uniform is None:
+            return super().random(size, dtype)
+        return self._uniform.random(size, dtype)
+
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
+        return low + (high - low) * self.random(size)
+
+
 def initial_spread(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """The weights of layers after dcgan_init, which began with odd values."""
+    """The weights of layers after dcgan_init, which began with odd values.
+
+    The numbers that minigrad's generator draws are given.
+    """
     nn, random = lib("minigrad.nn"), lib("minigrad").random
     c = int(inputs["channels"])
     layers = {"Conv2d": nn.Conv2d(c, 2 * c, 4), "the next Conv2d": nn.Conv2d(c, 2 * c, 4),
@@ -214,7 +249,7 @@ def initial_spread(lib: Callable, inputs: Arrays) -> dict[str, Any]:
         for parameter in (layer.weight, layer.bias):
             parameter.copy_(numpy.full(parameter.shape, 3.0, dtype="float32"))
     before = random.generator()
-    random.set_generator(numpy.random.default_rng(int(inputs["seed"])))
+    random.set_generator(_Given(inputs["numbers"]))
     try:
         lib("gans.dcgan").dcgan_init(network)
     finally:
@@ -256,13 +291,14 @@ def _bare(lib: Callable) -> Any:
 
 
 def noise(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """Noise by a generator given, twice from equal ones, and by minigrad's own."""
+    """Noise by a generator of given numbers, twice from equal ones, and by minigrad's own."""
     minigrad, Prior = lib("minigrad"), lib("gans.dcgan").Prior
     model, n, seed = _bare(lib), int(inputs["n"]), int(inputs["seed"])
     model.latent_dim = int(inputs["latent_dim"])
     model.prior = Prior.NORMAL if inputs["normal"] else Prior.UNIFORM
-    z = model.noise(n, numpy.random.default_rng(seed))
-    found = {"z": z, "z of an equal generator": model.noise(n, numpy.random.default_rng(seed)),
+    one, equal = (_Given(inputs["numbers"], inputs["from 0 to 1"]) for _ in range(2))
+    z = model.noise(n, one)
+    found = {"z": z, "z of an equal generator": model.noise(n, equal),
              "is learned": bool(z.requires_grad)}
     minigrad.manual_seed(seed)
     found["z without a generator"] = model.noise(n)

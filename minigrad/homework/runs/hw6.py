@@ -369,10 +369,15 @@ def slopes_differentiated(lib: Callable, inputs: Arrays) -> dict[str, Any]:
 
 
 def slopes_of_flat(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """The slopes of a critic that is the same everywhere, and the gradients of their sum."""
-    critic = _Critic(lib, inputs)
-    found = lib("gans.wgan_gp").slopes(critic, tensor(lib, inputs["x"]))
-    return {"slopes": found, **critic.gradients(lib, lib("minigrad.ops").summation(found))}
+    """The slopes of several critics, some the same everywhere, and the gradients of their sums."""
+    found: dict[str, list[numpy.ndarray]] = {}
+    for is_flat in inputs["flat"]:
+        critic = _Critic(lib, {**inputs, "W1": inputs["W1"] * (not is_flat)})
+        steep = lib("gans.wgan_gp").slopes(critic, tensor(lib, inputs["x"]))
+        back = critic.gradients(lib, lib("minigrad.ops").summation(steep))
+        for name, value in {"slopes": steep, **back}.items():
+            found.setdefault(name, []).append(value.numpy())
+    return {name: numpy.stack(values) for name, values in found.items()}
 
 
 class _Halfway:
@@ -486,7 +491,10 @@ def train_wgan_gp_on(lib: Callable, inputs: Arrays) -> dict[str, Any]:
 
 
 def train_ring(lib: Callable, inputs: Arrays) -> dict[str, Any]:
-    """Samples of a small WGAN-GP after a short training on modes with the given centres."""
+    """Samples of a small WGAN-GP after a short training on modes with the given centres.
+
+    It sees them around the origin; its samples are moved to where the middle lies.
+    """
     minigrad, steps = lib("minigrad"), int(inputs["steps"])
     minigrad.manual_seed(int(inputs["seed"]))
     data = numpy.random.default_rng(int(inputs["seed"]) + 1)
@@ -505,4 +513,4 @@ def train_ring(lib: Callable, inputs: Arrays) -> dict[str, Any]:
     stream = batches()
     for _ in range(steps):
         gan.train_step(stream)
-    return {"samples": gan.sample(int(inputs["n"]), data)}
+    return {"samples": gan.sample(int(inputs["n"]), data).numpy() + inputs["middle"]}

@@ -1,0 +1,280 @@
+"""Grades one submission, or the submissions of a class.
+
+Every question gets a fresh child process in a cell. What comes out of it are arrays; they are
+compared here. A check gives its points if its public cases pass and its hidden ones do. The result
+is written before anything runs and after every question.
+
+A failure of the grader is no failure of the student: it is noted as such, gives no score in the
+table, and has to be graded again.
+
+Leaves out: what is written for whom (``results``, ``gradescope``, ``statistics``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import queue
+import re
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ..check import Outcome
+from ..report import message
+from ..runner import PUBLIC_CASES, PUBLIC_SEED, Runner, Verdict
+from ..spec import CheckSpec, Homework, homeworks
+from ..workplace import write
+from .isolation import Cell, Mode
+from .results import (
+    ENCODING,
+    CheckResult,
+    QuestionResult,
+    Result,
+    ResultError,
+    State,
+    csv_of,
+    feedback,
+    plain,
+    untouched,
+    write_result,
+)
+from .secret import fingerprint, seed_of
+from .submission import SubmissionError, about, read, tree_of
+
+__all__ = ["LIMIT_S", "Setting", "grade_class", "grade_one", "result_name"]
+
+LIMIT_S = 360.0  # for all checks of a submission
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a homework is graded.
+
+    Attributes
+    ----------
+    starter : mapping
+        The files that the students were given, by path: what a submission lacks comes from here.
+    key : bytes
+        The course key.
+    mode : Mode
+        What the child processes are locked into.
+    patience : float
+        By which limits of time are multiplied.
+    deadline : datetime, optional
+        What comes later is marked as late; it loses no points.
+    """
+
+    homework: Homework
+    starter: Mapping[str, bytes]
+    key: bytes
+    mode: Mode
+    patience: float = 1.0
+    deadline: datetime | None = None
+    limit_s: float = LIMIT_S
+
+    def cell(self) -> Cell:
+        """A cell for submissions of this homework."""
+        packages = {path: content for path, content in self.starter.items()
+                    if path.startswith(("minigrad/", "gans/"))}
+        return Cell(self.mode, packages)
+
+
+def grade_one(path: Path, setting: Setting, put: Callable[[Result], None],
+              cell: Cell | None = None, stop: threading.Event | None = None) -> Result:
+    """The result of one submission; ``put`` is given it at the start and after every question.
+
+    Nothing that a submission does raises an exception here. Without ``cell`` one is made. Once
+    ``stop`` is set no further check is run, and the result stays unfinished.
+    """
+    began = time.monotonic()
+    result = _begun(path, setting)
+    put(result)
+    try:
+        submission = read(path, setting.homework, setting.starter, setting.deadline)
+    except SubmissionError as error:
+        result.state, result.reason = State.REFUSED, plain(str(error))
+        put(result)
+        return result
+    result.student, result.late = submission.student, submission.late
+    result.notes, result.digest = list(submission.notes), submission.digest
+    put(result)
+    tree, stop = tree_of(submission, setting.starter), stop or threading.Event()
+    try:
+        if cell is None:
+            with setting.cell() as own:
+                _questions(result, own, tree, setting, put, began, stop)
+        else:
+            _questions(result, cell, tree, setting, put, began, stop)
+    except Exception as error:  # ours, not the student's: it must not end the grading of a class
+        _failed(result, error)
+    failed = [question for question in result.questions if question.state == State.FAILED]
+    if failed:
+        result.state, result.reason = State.FAILED, failed[0].reason
+    elif not stop.is_set():
+        result.state, result.reason = State.DONE, ""
+    result.seconds = time.monotonic() - began
+    put(result)
+    return result
+
+
+def _begun(path: Path, setting: Setting) -> Result:
+    """The result before anything is known but the name."""
+    name, student, late = about(path, setting.deadline)
+    result = untouched(setting.homework, name, student)
+    result.isolation, result.cases = setting.mode.value, fingerprint(setting.key)
+    result.late = late
+    return result
+
+
+def _questions(result: Result, cell: Cell, tree: Mapping[str, bytes], setting: Setting,
+               put: Callable[[Result], None], began: float, stop: threading.Event) -> None:
+    """Run all checks, and note what they came to."""
+    cell.put(tree)
+    until = began + setting.limit_s * setting.patience
+    seed = seed_of(setting.key, setting.homework.name, result.digest)
+    for question, noted in zip(setting.homework.questions, result.questions, strict=True):
+        start = time.monotonic()
+        if stop.is_set():
+            return
+        try:
+            with Runner(cell.tree, setting.homework, caches=False, cell=cell,
+                        patience=setting.patience, until=until) as runner:
+                for spec, check in zip(question.checks, noted.checks, strict=True):
+                    if stop.is_set():
+                        return
+                    verdict = _verdict(runner, spec, seed, until)
+                    _note(check, verdict, cell, setting.homework)
+            noted.state = State.DONE
+        except Exception as error:  # the next question may still be graded
+            _failed(noted, error)
+        noted.seconds = time.monotonic() - start
+        result.seconds = time.monotonic() - began
+        put(result)
+
+
+def _verdict(runner: Runner, spec: CheckSpec, seed: int, until: float) -> Verdict:
+    """The first case that fails, public ones before hidden ones."""
+    if time.monotonic() > until:
+        return Verdict(spec, Outcome.TIMEOUT, spec.blanks[0],
+                       "not run: the time for the whole submission was used up before")
+    if spec.visible:
+        verdict = runner.run(spec, PUBLIC_SEED, range(PUBLIC_CASES))
+        if not verdict.passed:
+            return verdict
+    return runner.run(spec, seed, range(spec.hidden_cases))
+
+
+def _note(check: CheckResult, verdict: Verdict, cell: Cell, homework: Homework) -> None:
+    blanks = {blank.id: blank for hw in homeworks() for blank in hw.blanks}
+    check.outcome, check.blank = verdict.outcome.value, verdict.blank
+    check.hidden = verdict.seed != PUBLIC_SEED and not verdict.passed
+    if verdict.passed:
+        check.score = check.points
+    else:
+        check.message = plain(message(verdict, cell.tree, homework, blanks))
+
+
+def _failed(part: Result | QuestionResult, error: Exception) -> None:
+    """Note that the grader failed, and say how to those who run it."""
+    traceback.print_exception(error, file=sys.stderr)
+    part.state, part.reason = State.FAILED, plain(f"{type(error).__name__}: {error}")[:300]
+
+
+# ---------------------------------------------------------------------------------- a class
+
+
+def result_name(name: str) -> str:
+    """The name of a submission's result, without ending: plain, and its own for every name."""
+    short = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    fits = NAME.fullmatch(name) and name == name.lower() and not name.endswith(".")
+    return name if fits else re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:40].lower() + "-" + short
+
+
+def grade_class(paths: Sequence[Path], setting: Setting, out: Path, table: Path,
+                processes: int = 2, again: bool = False, say: Callable[[str], None] = print
+                ) -> list[Result]:
+    """The results of all submissions, in the order of ``paths``.
+
+    Each is written to ``out`` as JSON and as text for the student, and all to ``table`` as CSV,
+    whenever one more is known. What was graded before is kept, if it is the same code, key and
+    homework: a grading that was cut off goes on where it was.
+
+    Parameters
+    ----------
+    again : bool
+        Grade also what was graded before.
+    say : callable
+        Told one line for each submission.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    results: list[Result] = []
+    for path in paths:
+        results.append(_begun(path, setting))
+    write(table, csv_of(results, setting.homework).encode(ENCODING))
+    free: queue.SimpleQueue[Cell] = queue.SimpleQueue()
+    stop, writing = threading.Event(), threading.Lock()
+
+    def one(i: int) -> None:
+        path = paths[i]
+        file = out / f"{result_name(path.name)}.json"
+        kept = None if again else _before(file, path, setting)
+        if kept is None:
+            cell = free.get()
+            try:
+                results[i] = grade_one(path, setting, lambda result: write_result(file, result),
+                                       cell, stop)
+            finally:
+                free.put(cell)
+            write(file.with_suffix(".txt"), feedback(results[i]).encode())
+        else:
+            results[i] = kept
+        with writing:
+            write(table, csv_of(results, setting.homework).encode(ENCODING))
+            say(f"{results[i].submission}: {_said(results[i])}{' (graded before)' if kept else ''}")
+
+    cells = [setting.cell() for _ in range(max(1, min(processes, len(paths))))]
+    opened: list[Cell] = []
+    try:
+        for cell in cells:
+            free.put(cell.__enter__())
+            opened.append(cell)
+        with ThreadPoolExecutor(len(cells)) as pool:
+            try:
+                list(pool.map(one, range(len(paths))))
+            except BaseException:  # Ctrl-C: what is being graded ends with the check it is at
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+    finally:
+        for cell in opened:
+            cell.__exit__(None, None, None)
+    return results
+
+
+def _before(file: Path, path: Path, setting: Setting) -> Result | None:
+    """The result of an earlier grading of the same code with the same key; else None."""
+    try:
+        found = Result.from_json(file.read_text(encoding="utf-8"))
+        submission = read(path, setting.homework, setting.starter, setting.deadline)
+    except (OSError, UnicodeDecodeError, ResultError, SubmissionError):
+        return None
+    same = (found.state == State.DONE and found.digest == submission.digest
+            and found.homework == setting.homework.name
+            and found.cases == fingerprint(setting.key)
+            and [c.id for q in found.questions for c in q.checks]
+            == [c.id for c in setting.homework.checks])
+    return dataclasses.replace(found, late=submission.late) if same else None
+
+
+def _said(result: Result) -> str:
+    if result.state == State.DONE:
+        return f"{result.score} of {result.points}, {result.seconds:.0f} s"
+    return f"{result.state}: {result.reason}"
