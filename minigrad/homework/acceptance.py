@@ -206,10 +206,10 @@ class Bench:
             return [runner.run(check, seed) for question in questions or homework.questions
                     for check in question.checks]
 
-    def messages(self, homework: Homework, verdicts: Sequence[Verdict]) -> list[str]:
+    def messages(self, verdicts: Sequence[Verdict]) -> list[str]:
         """What a student would read about the checks that did not pass."""
         blanks = {blank.id: blank for hw in homeworks() for blank in hw.blanks}
-        return [message(v, self.tree, homework, blanks) for v in verdicts if not v.passed]
+        return [message(v, self.tree, blanks) for v in verdicts if not v.passed]
 
 
 # -------------------------------------------------------------------------------------- the points
@@ -221,7 +221,7 @@ def reference_scores(bench: Bench, homework: Homework) -> Finding:
     def under(one: Bench, seed: int) -> tuple[int, list[str]]:
         verdicts = one.check(homework, seed=seed)
         return score(verdicts), [f"seed {seed}:\n{text}"
-                                 for text in one.messages(homework, verdicts)]
+                                 for text in one.messages(verdicts)]
 
     found = bench.each(under, range(SEEDS))
     scores = [points for points, _ in found]
@@ -285,7 +285,7 @@ def later_open(bench: Bench, homework: Homework) -> Finding:
         later = [b for q in homework.questions[i + 1:] for b in q.blanks] + later_homeworks
         with bench.with_open(later, homework.number):
             verdicts = bench.check(homework, [question])
-        against += bench.messages(homework, verdicts)
+        against += bench.messages(verdicts)
     return Finding(f"{len(homework.questions)} questions, all later blanks open", against)
 
 
@@ -300,7 +300,7 @@ def wrong_bodies(bench: Bench, homework: Homework) -> Finding:
         blank = blanks[entry.blank]
         with one.with_bodies({blank: entry.body}):
             verdicts = one.check(homework, [questions[blank.question]])
-            messages = one.messages(homework, verdicts)
+            messages = one.messages(verdicts)
         return [v for v in verdicts if not v.passed and blank.id in v.check.blanks], messages
 
     against, missed, unnamed, longest = [], [], [], 0
@@ -339,7 +339,7 @@ def right_bodies(bench: Bench, homework: Homework) -> Finding:
     def refused(one: Bench, alternative: tuple[str, Mapping[str, str]]) -> list[str]:
         question, bodies = alternative
         with one.with_bodies({blanks[b]: body for b, body in bodies.items()}):
-            return one.messages(homework, one.check(homework, [questions[question]]))
+            return one.messages(one.check(homework, [questions[question]]))
 
     against = []
     for question in homework.questions:
@@ -383,7 +383,7 @@ def carried_over(bench: Bench, homework: Homework) -> Finding:
         with Runner(place.root, homework) as runner:
             verdicts = [runner.run(check) for check in homework.checks]
     against = [] if homework.number == 1 else against
-    against += bench.messages(homework, verdicts)
+    against += bench.messages(verdicts)
     return Finding(f"{carried} blanks carried over, {score(verdicts)} of 100", against)
 
 
@@ -415,10 +415,14 @@ def commands_work(bench: Bench, homework: Homework) -> Finding:
 
 @dataclass(frozen=True)
 class Point:
-    """An acceptance point: its name for the command line, and what measures it."""
+    """An acceptance point: its name for the command line, and what measures it.
+
+    ``only`` names the homework that it is measured with, where that says enough of all.
+    """
 
     name: str
     measure: Callable[[Bench, Homework], Finding]
+    only: str = ""
 
     @property
     def title(self) -> str:

@@ -330,7 +330,7 @@ def _check(options: argparse.Namespace) -> int:
     judged = [v for v in verdicts if not about or v.blank in about
               or v.outcome not in (Outcome.UNSOLVED, Outcome.BLOCKED)]
     if options.json:
-        print(json.dumps([_as_json(v, place, hw) for v in verdicts]))
+        print(json.dumps([_as_json(v, place) for v in verdicts]))
     else:
         most = len(verdicts) if options.all else MESSAGES
         print(summary(place, hw, judged, [v for v in verdicts if v not in judged], most))
@@ -366,7 +366,7 @@ def summary(place: Workplace, hw: Homework, verdicts: Sequence[Verdict],
     wrong = [v for v in verdicts if not v.passed and v not in of[Outcome.UNSOLVED]
              and v not in of[Outcome.BLOCKED]]
     once = _once(wrong)
-    told = [message(v, place.root, hw, blanks) for v in once[:most]]
+    told = [message(v, place.root, blanks) for v in once[:most]]
     if len(once) > most:
         told.append(f"and {len(once) - most} more; all of them: minigrad-hw check --all")
     if len(wrong) > len(once):
@@ -376,7 +376,7 @@ def summary(place: Workplace, hw: Homework, verdicts: Sequence[Verdict],
         told.append(f"changed outside the blanks: {', '.join(outside[:3])}; is that why?")
     unsolved = _once(of[Outcome.UNSOLVED])
     first = unsolved if most >= len(verdicts) else unsolved[:1]
-    told += [message(v, place.root, hw, blanks) for v in first]
+    told += [message(v, place.root, blanks) for v in first]
     for group, wait in ((of[Outcome.BLOCKED], "wait"), (later, "can be run later, which wait")):
         counts = Counter(v.blank for v in group)
         told += [f"{n} check{'s' if n > 1 else ''} {wait}{'s' if n == 1 and wait == 'wait' else ''}"
@@ -400,10 +400,10 @@ def _once(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return list(found.values())
 
 
-def _as_json(verdict: Verdict, place: Workplace, hw: Homework) -> dict[str, Any]:
+def _as_json(verdict: Verdict, place: Workplace) -> dict[str, Any]:
     return {"id": verdict.check.id, "outcome": verdict.outcome.value, "blank": verdict.blank,
             "points": verdict.check.points, "seed": verdict.seed, "case": verdict.case,
-            "message": "" if verdict.passed else message(verdict, place.root, hw, _all_blanks())}
+            "message": "" if verdict.passed else message(verdict, place.root, _all_blanks())}
 
 
 def _list(options: argparse.Namespace) -> int:

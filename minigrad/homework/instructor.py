@@ -172,7 +172,7 @@ def _verify(options: argparse.Namespace) -> int:
             if point.name not in (options.only or (quick if not options.all else [point.name])):
                 continue
             print(f"{number}. {point.title}  [{point.name}]", flush=True)
-            for hw in chosen:
+            for hw in [hw for hw in chosen if point.only in ("", hw.name)]:
                 finding, seconds, before = known.finding(point, hw, bench)
                 word = "ok  " if finding.holds else "FAIL"
                 print(f"   {word} {hw.name}: {finding.text}  ({seconds:.1f} s"

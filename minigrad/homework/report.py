@@ -35,7 +35,7 @@ def place_of(tree: Path, blank: Blank) -> str:
         return blank.file
 
 
-def message(verdict: Verdict, tree: Path, homework: Homework, blanks: dict[str, Blank]) -> str:
+def message(verdict: Verdict, tree: Path, blanks: dict[str, Blank]) -> str:
     """What to tell a student about a check that did not pass: at most 12 lines."""
     spec = verdict.check
     blank = blanks.get(verdict.blank)

@@ -153,7 +153,7 @@ def attacked(mode: Mode, folder: Path) -> Iterator[Target]:
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.bind(("127.0.0.1", 0))
     unix, abstract = (socket.socket(socket.AF_UNIX) for _ in range(2))
-    near = Path(tempfile.mkdtemp(prefix="minigrad-"))  # a socket's path has 107 bytes at most
+    near = Path(tempfile.mkdtemp(dir="/tmp"))  # the path of a socket has 107 bytes at most
     unix.bind(str(near / "socket"))
     abstract.bind(f"\0minigrad-{os.getpid()}-{mode.value}")
     servers = [tcp, udp, unix, abstract]
@@ -213,7 +213,7 @@ def cases() -> Iterator[Any]:
                                marks=[pytest.mark.slow] if is_slow else [])
 
 
-@pytest.mark.parametrize(("attack", "mode", "grades_another"), cases())
+@pytest.mark.parametrize(("attack", "mode", "grades_another"), list(cases()))
 def test_attack_gets_nothing(attack: Attack, mode: str, grades_another: bool,
                              targets: Callable[[str], Target], monkeypatch: pytest.MonkeyPatch
                              ) -> None:

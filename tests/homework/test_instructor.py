@@ -25,7 +25,7 @@ from minigrad.homework.grading.results import (
 )
 from minigrad.homework.release import META, library, starter
 from minigrad.homework.source import decode, with_body
-from minigrad.homework.spec import homework
+from minigrad.homework.spec import homework, homeworks
 from minigrad.homework.workplace import zipped
 
 HW1 = homework("hw1")
@@ -261,3 +261,17 @@ def test_files_of_results_are_json_whatever_stands_in_them(tmp_path):
     result = untouched(HW1, "\x1b[31m\udcff.zip", "=cmd()")
     write_result(tmp_path / "r.json", result)
     assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["score"] == 0
+
+
+def test_a_point_may_be_measured_with_one_homework(monkeypatch, capsys):
+    monkeypatch.setattr(instructor, "ALL_POINTS", (
+        acceptance.Point("reference", lambda bench, hw: acceptance.Finding(hw.title), only="hw2"),))
+    assert instructor.main(["verify", "--all", "--processes", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "hw2: " in said and "hw1: " not in said
+
+
+def test_the_slowest_homework_is_the_one_that_loops_are_measured_with():
+    (loops,) = [point for point in instructor.ALL_POINTS if point.name == "loops"]
+    slowest = max(homeworks(), key=lambda hw: sum(c.timeout_s for c in hw.checks))
+    assert loops.only == slowest.name

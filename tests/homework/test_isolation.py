@@ -150,3 +150,32 @@ def test_the_filter_refuses_what_it_names_and_nothing_else(machine):
 
 def test_there_is_no_filter_for_other_processors():
     assert cell_module.filter_program("riscv64") == b""
+
+
+# ---- what a killed grader leaves
+
+
+@linux
+def test_cells_of_killed_graders_are_removed_and_those_in_use_are_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(isolation.tempfile, "tempdir", str(tmp_path))
+    abandoned, young = tmp_path / "minigrad-cell-abandoned", tmp_path / "minigrad-cell-young"
+    for folder in (abandoned, young):
+        (folder / "root").mkdir(parents=True)
+    with Cell(Mode.NONE, STARTER) as used:
+        for folder in (abandoned, used.root.parent):
+            os.utime(folder, (0, 0))
+        with Cell(Mode.NONE, STARTER):
+            assert not abandoned.exists()
+            assert young.exists() and used.root.exists()
+
+
+@linux
+def test_a_second_cell_is_as_good_as_the_first():
+    def files(cell):
+        return {p.relative_to(cell.root) for p in cell.root.rglob("*") if p.is_file()}
+
+    with Cell(Mode.NAMESPACES, STARTER) as one:
+        one.put(STARTER)
+        with Cell(Mode.NAMESPACES, STARTER) as two:
+            assert files(two) == {f for f in files(one) if f.parts[0] != "tree"}
+        assert files(one)

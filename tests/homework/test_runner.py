@@ -60,7 +60,7 @@ RIGHT = "a, b = match(self, a, b)\nreturn a / b"
 ])
 def test_outcomes(bench, body, outcome, said):
     found = verdict(bench, body)
-    text = message(found, bench.tree, HW1, BLANKS)
+    text = message(found, bench.tree, BLANKS)
     assert found.outcome is outcome, text
     assert said in (text if outcome is not Outcome.PASS else "")
 
@@ -106,7 +106,7 @@ def is_alive(pid: int) -> bool:
 def test_the_message_points_into_the_blank(bench):
     found = verdict(bench, "x = a\nreturn x @ b @ 3")
     assert (found.file, found.source) == (DIV.file, "return x @ b @ 3")
-    assert f"{DIV.file}:{found.line}" in message(found, bench.tree, HW1, BLANKS)
+    assert f"{DIV.file}:{found.line}" in message(found, bench.tree, BLANKS)
 
 
 def test_an_error_in_another_blank_names_that_one(bench):
@@ -119,7 +119,7 @@ def test_an_error_in_another_blank_names_that_one(bench):
 
 def test_prints_are_shown_and_are_no_answer(bench):
     found = verdict(bench, "print('a has shape', a.shape)\nprint('\\x1b[31mred')\nreturn a * b")
-    text = message(found, bench.tree, HW1, BLANKS)
+    text = message(found, bench.tree, BLANKS)
     assert found.outcome is Outcome.WRONG
     assert "printed: a has shape" in text
     assert "\x1b" not in text
@@ -274,7 +274,7 @@ def test_cases_differ_and_repeat():
 def test_messages_are_short_whatever_comes(bench):
     body = "raise ValueError('x' * 100_000 + chr(10) * 50)"
     found = verdict(bench, textwrap.dedent(body))
-    lines = message(found, bench.tree, HW1, BLANKS).split("\n")
+    lines = message(found, bench.tree, BLANKS).split("\n")
     assert len(lines) <= LINES
     assert max(map(len, lines)) <= WIDTH + 40  # the id of a check is never cut
 

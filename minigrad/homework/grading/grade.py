@@ -151,7 +151,7 @@ def _questions(result: Result, cell: Cell, tree: Mapping[str, bytes], setting: S
                     if stop.is_set():
                         return
                     verdict = _verdict(runner, spec, seed, until)
-                    _note(check, verdict, cell, setting.homework)
+                    _note(check, verdict, cell)
             noted.state = State.DONE
         except Exception as error:  # the next question may still be graded
             _failed(noted, error)
@@ -172,14 +172,14 @@ def _verdict(runner: Runner, spec: CheckSpec, seed: int, until: float) -> Verdic
     return runner.run(spec, seed, range(spec.hidden_cases))
 
 
-def _note(check: CheckResult, verdict: Verdict, cell: Cell, homework: Homework) -> None:
+def _note(check: CheckResult, verdict: Verdict, cell: Cell) -> None:
     blanks = {blank.id: blank for hw in homeworks() for blank in hw.blanks}
     check.outcome, check.blank = verdict.outcome.value, verdict.blank
     check.hidden = verdict.seed != PUBLIC_SEED and not verdict.passed
     if verdict.passed:
         check.score = check.points
     else:
-        check.message = plain(message(verdict, cell.tree, homework, blanks))
+        check.message = plain(message(verdict, cell.tree, blanks))
 
 
 def _failed(part: Result | QuestionResult, error: Exception) -> None:

@@ -213,7 +213,11 @@ _living: list[Cell] = []  # of this process, with Python in them
 def _locked(folder: Path) -> BinaryIO:
     """A file in the folder, locked as long as it is open and this process lives."""
     file = open(folder / "lock", "wb")
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise
     return file
 
 
