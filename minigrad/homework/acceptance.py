@@ -44,7 +44,7 @@ __all__ = ["POINTS", "Bench", "Bodies", "Finding", "Point", "Wrong", "bodies_of"
 Entry = TypeVar("Entry")
 
 SEEDS = 10
-WRONG_EACH, RIGHT_EACH, CAUSES = 3, 3, 0.8
+WRONG_EACH, RIGHT_EACH, CAUSES = 3, 5, 0.8
 
 
 @dataclass(frozen=True)
@@ -330,7 +330,7 @@ def wrong_bodies(bench: Bench, homework: Homework) -> Finding:
 
 
 def right_bodies(bench: Bench, homework: Homework) -> Finding:
-    """At least 3 alternative right solutions a question score all its points."""
+    """At least 5 alternative right solutions a question score all its points."""
     known = bodies_of(bench.root, homework).right
     right = chosen(known, lambda alternative: alternative[0], bench.share)
     blanks = {blank.id: blank for blank in homework.blanks}

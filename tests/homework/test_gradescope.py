@@ -108,7 +108,7 @@ def test_what_was_refused_says_why_and_has_no_points() -> None:
 def test_a_failure_of_the_grader_is_none_of_the_student() -> None:
     result = done()
     result.questions[-1] = untouched(HW, "", "").questions[-1]
-    result.state, result.reason = State.FAILED, "OSError: /root/secret: no space left"
+    result.state, result.reason = State.FAILED, "OSError: /srv/secret: no space left"
     table = to_gradescope(result)
     assert validate(table) == [] and table["score"] == 100 - HW.questions[-1].points
     assert "no fault of yours" in table["output"] and "grade this again" in table["output"]

@@ -179,3 +179,25 @@ def test_a_second_cell_is_as_good_as_the_first():
         with Cell(Mode.NAMESPACES, STARTER) as two:
             assert files(two) == {f for f in files(one) if f.parts[0] != "tree"}
         assert files(one)
+
+
+@linux
+def test_cells_of_one_grader_have_different_users(monkeypatch):
+    monkeypatch.setattr(isolation, "USERS", range(61184, 61186))
+    if not isolation._is_root():
+        pytest.skip("only root may change to another user")
+    with Cell(Mode.UID, STARTER) as one, Cell(Mode.UID, STARTER) as two:
+        assert {one.user, two.user} == {61184, 61185}
+        with pytest.raises(IsolationError, match="no unused user"), Cell(Mode.UID, STARTER):
+            pass
+    before = {path.name for path in isolation.Path(isolation.tempfile.gettempdir()).glob(
+        f"{isolation.PREFIX}*")}
+    assert not {one.root.parent.name, two.root.parent.name} & before
+
+
+@linux
+def test_a_cell_that_cannot_be_made_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(isolation.tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(FileExistsError), Cell(Mode.NONE, {"a": b"", "a/b": b""}):
+        pass
+    assert list(tmp_path.iterdir()) == []

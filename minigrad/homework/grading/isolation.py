@@ -96,12 +96,21 @@ class Cell:
 
     def __init__(self, mode: Mode, starter: Mapping[str, bytes]) -> None:
         self.mode, self.starter = mode, starter
-        self.user = _unused_user() if _is_root() and mode is not Mode.NONE else 0
+        self.user = 0  # that of the grader, until the cell is entered
 
     def __enter__(self) -> Cell:
         _remove_abandoned()
         self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._lock = _locked(self._folder)
+        try:
+            self._make()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _make(self) -> None:
+        """The folders, with Python in the one and the starter in the other."""
         os.chmod(self._folder, 0o711)  # the way to the root is not a secret, its neighbours are
         self.root = self._folder / "root"
         self._template = self._folder / "template"
@@ -113,9 +122,9 @@ class Cell:
         compileall.compile_dir(self._template, quiet=2, ddir=TREE,
                                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
         if self.mode is not Mode.NONE:
+            self.user = _unused_user() if _is_root() else 0
             self._fill()
         _opened_for_reading(self.root)
-        return self
 
     def _fill(self) -> None:
         """Put Python and NumPy in: from another cell of this process, where there is one.
@@ -266,7 +275,7 @@ def _processes_of(user: int) -> list[int]:
 
 def _unused_user() -> int:
     """A number that no user and no process has."""
-    known = {entry.pw_uid for entry in pwd.getpwall()}
+    known = {entry.pw_uid for entry in pwd.getpwall()} | {cell.user for cell in _living}
     for user in random.sample(USERS, len(USERS)):
         if user not in known and not _processes_of(user):
             return user
