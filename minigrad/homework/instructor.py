@@ -32,7 +32,7 @@ from .grading.changes import differences
 from .grading.grade import Setting, grade_class
 from .grading.isolation import IsolationError, Mode, choose
 from .grading.points import GRADER_POINTS
-from .grading.results import ENCODING, Result, ResultError, State, csv_of, read_results
+from .grading.results import Result, ResultError, State, read_results, result_name
 from .grading.secret import SecretError, fingerprint, new_key, read_key
 from .grading.statistics import page
 from .grading.submission import SubmissionError, found
@@ -56,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.work(options)
     except KeyboardInterrupt:
-        print("instructor: interrupted; what was written is complete, and the same command goes on "
-              "from there", file=sys.stderr)
+        print("instructor: interrupted; what was written is valid, and the same command finishes "
+              "it", file=sys.stderr)
         return 130
     except (SpecError, ReleaseError, WorkplaceError, IsolationError, ResultError, SecretError,
             SubmissionError, OSError) as error:
@@ -155,7 +155,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _moment(text: str) -> datetime:
     """A moment with a time zone; that of this machine where none is named."""
-    return datetime.fromisoformat(text).astimezone()
+    try:
+        if ":" not in text:
+            raise ValueError("no time")
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no date with a time, such as 2026-11-20T23:59") from error
 
 
 # ------------------------------------------------------------------------------------------ verify
@@ -278,10 +284,28 @@ def _setting(options: argparse.Namespace) -> Setting:
         raise SpecError("--processes and --time-factor are above 0")
     hw, tree = release_tree(options.homework, options.release)
     key = read_key(options.key)
+    _refuse_folder(options, hw)
+    table = _table(options)
+    if table.is_dir():
+        raise SpecError(f"{table.name} is a folder; name a file with --csv")
+    table.touch()  # that it can be written is known before anything is graded
     mode = choose(options.isolation)
     if mode is Mode.NONE:
         print(UNSAFE, file=sys.stderr)
+        options.processes = 1
     return Setting(hw, tree, key, mode, options.time_factor, options.deadline)
+
+
+def _refuse_folder(options: argparse.Namespace, hw: Homework) -> None:
+    """SpecError if the results would be mixed with something else."""
+    if options.out.resolve().is_relative_to(options.submissions.resolve()):
+        raise SpecError(f"{options.out.name} lies in the folder of the submissions: results would "
+                        "be taken for some of them; name another one with --out")
+    if any(options.out.glob("*.json")):
+        others = {r.homework for r in read_results(options.out)} - {hw.name}
+        if others:
+            raise SpecError(f"{options.out.name} holds results of {min(others)}; name another "
+                            f"folder for those of {hw.name} with --out")
 
 
 def _table(options: argparse.Namespace) -> Path:
@@ -296,9 +320,17 @@ def _grade(options: argparse.Namespace) -> int:
     if not paths:
         raise SpecError(f"there is nothing to grade in {options.submissions}")
     setting = _setting(options)
-    print(f"{len(paths)} submissions of {setting.homework.name}, walls: {setting.mode.value}")
-    results = grade_class(paths, setting, options.out, _table(options),
-                          1 if setting.mode is Mode.NONE else options.processes, options.again)
+    print(f"{len(paths)} submissions of {setting.homework.name}, walls: {setting.mode.value}, "
+          f"course key {fingerprint(setting.key)}")
+    results = grade_class(paths, setting, options.out, _table(options), options.processes,
+                          options.again)
+    late = sum(result.late is True for result in results)
+    if setting.deadline is not None:
+        print(f"{late} of {len(results)} are late, by their names or else by the dates of the "
+              f"files; the deadline was {setting.deadline.isoformat(' ', 'minutes')}")
+        if 2 * late > len(results):
+            print("instructor: more than half are late: copying and downloading change the dates "
+                  "of files", file=sys.stderr)
     return _said(results, _table(options))
 
 
@@ -320,23 +352,29 @@ def _regrade(options: argparse.Namespace) -> int:
         raise SpecError(f"there is no submission {min(unknown)} in {options.submissions}")
     setting = _setting(options)
     kept = _numbered(options.out)
-    shutil.copytree(options.out, kept)
+    last = _numbered(options.out, -1)
+    if last.is_dir() and any(result.state == State.WAITING for result in old):
+        kept, old = last, read_results(last)  # an earlier regrade was cut off
+    else:
+        shutil.copytree(options.out, kept)
     again = [path for path in paths if not options.only or path.name in options.only]
-    grade_class(again, setting, options.out, _table(options), options.processes, again=True)
+    names = {result_name(path.name) for path in again}
+    others = [result for result in read_results(options.out) if result.file not in names]
+    grade_class(again, setting, options.out, _table(options), options.processes, again=True,
+                beside=others)
     results = read_results(options.out)
-    write(_table(options), csv_of(results, setting.homework).encode(ENCODING))  # of all
     lines = differences(old, results)
     print("\n".join(lines) or "nothing changed")
     print(f"the results before are in {kept.name}")
     return _said(results, _table(options))
 
 
-def _numbered(folder: Path) -> Path:
-    """A name beside the folder that does not exist yet."""
+def _numbered(folder: Path, step: int = 0) -> Path:
+    """The first name beside the folder that does not exist yet, or so many before that."""
     number = 1
-    while (path := folder.with_name(f"{folder.name}-before-{number}")).exists():
+    while folder.with_name(f"{folder.name}-before-{number}").exists():
         number += 1
-    return path
+    return folder.with_name(f"{folder.name}-before-{number + step}")
 
 
 # ------------------------------------------------------------------------------- after the grading
@@ -346,7 +384,7 @@ def _stats(options: argparse.Namespace) -> int:
     results = read_results(options.grades)
     hw = homework(results[0].homework)
     write(options.out.absolute(),
-          page(results, hw, f"{hw.name}: {hw.title}", names=options.names).encode())
+          page(results, hw, f"Results of {hw.name}", names=options.names).encode())
     print(f"{options.out.name}: {len(results)} submissions"
           f"{'' if options.names else ', without names'}")
     return 0

@@ -21,9 +21,16 @@ from minigrad.homework import cli
 from minigrad.homework.check import drawn
 from minigrad.homework.checks import hw1 as hw1_checks
 from minigrad.homework.grading import grade as grade_module
-from minigrad.homework.grading.grade import Setting, grade_class, grade_one, result_name
+from minigrad.homework.grading.grade import Setting, grade_class, grade_one
 from minigrad.homework.grading.isolation import IsolationError, Mode, choose
-from minigrad.homework.grading.results import Result, ResultError, State, read_results
+from minigrad.homework.grading.results import (
+    Result,
+    ResultError,
+    State,
+    feedback,
+    read_results,
+    result_name,
+)
 from minigrad.homework.grading.secret import seed_of
 from minigrad.homework.release import META, library, starter
 from minigrad.homework.runner import PUBLIC_CASES, PUBLIC_SEED
@@ -263,6 +270,47 @@ def test_late_is_marked_and_costs_nothing(setting, cell, tmp_path):
     late = grade_one(path, replace(setting, deadline=now - timedelta(days=1)), lambda r: None, cell)
     soon = grade_one(path, replace(setting, deadline=now + timedelta(days=1)), lambda r: None, cell)
     assert (late.late, soon.late) == (True, False) and late.score == soon.score == POINTS
+
+
+def test_without_a_deadline_what_was_known_of_it_stays(setting, tmp_path):
+    """In the table, the file and the text, whether it is graded again or kept."""
+    paths = [handed_in(tmp_path)]
+
+    def graded(deadline=None, **more):
+        results = grade_class(paths, replace(setting, deadline=deadline), tmp_path / "out",
+                              tmp_path / "g.csv", processes=1, say=lambda line: None, **more)
+        (row,), (read,) = table(tmp_path / "g.csv"), read_results(tmp_path / "out")
+        text = (tmp_path / "out" / row["text"]).read_text(encoding="utf-8")
+        assert (row["late"] == "late") is read.late is ("after the deadline" in text)
+        assert read == results[0]
+        return read.late
+
+    now = datetime.now(UTC)
+    assert graded(now - timedelta(days=1)) and graded() and graded(again=True)
+    assert not graded(now + timedelta(days=1)) and not graded()
+
+
+def test_one_cause_is_told_once(setting, cell, tmp_path):
+    files = with_div("import scipy\nreturn a / b\n")
+    result = grade_one(handed_in(tmp_path, files), setting, lambda r: None, cell)
+    assert outcomes(result) == ["RAISED", "PASS", "RAISED"]
+    text = " ".join(feedback(result).split())
+    assert text.count("there is no scipy where homework is checked and graded") == 1
+    assert "the same is behind hw1.Q2.div" in text
+
+
+@pytest.mark.parametrize(("body", "said"), [
+    ("import matplotlib.pyplot\nreturn a / b\n", "there is no matplotlib"),
+    ("open('log.txt', 'a')\nreturn a / b\n", "no file can be written where homework is checked")])
+def test_the_grader_and_the_check_at_home_refuse_the_same(setting, cell, tmp_path, body, said,
+                                                         capsys):
+    result = grade_one(handed_in(tmp_path, with_div(body)), setting, lambda r: None, cell)
+    found = result.questions[0].checks[0]
+    assert (found.outcome, found.hidden) == ("RAISED", False) and said in found.message
+    write_tree({**STARTER, **with_div(body)}, tmp_path / "hw1")
+    assert cli.main(["check", found.id, "--tree", str(tmp_path / "hw1")]) == 1
+    assert said in capsys.readouterr().out
+    assert not (tmp_path / "log.txt").exists() and not (tmp_path / "hw1" / "log.txt").exists()
 
 
 def test_stopping_leaves_an_unfinished_result_without_points(setting, cell, tmp_path):

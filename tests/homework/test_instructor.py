@@ -109,11 +109,64 @@ def test_what_cannot_be_graded_is_said_in_a_line(at, capsys):
     assert "above 0" in refused("grade", "hw1", "submissions", "--time-factor", "-1")
     assert "no whole release" in refused("grade", "hw1", "submissions", "--release",
                                          "submissions/ada.zip")
+    assert "lies in the folder of the submissions" in refused(
+        "grade", "hw1", "submissions", "--out", "submissions/grades")
+    for out, hw in (("others", "hw2"), ("some", "hw1")):
+        Path(out).mkdir()
+        write_result(Path(out, "ada.json"), Result(hw, "ada.zip", "ada"))
+    for command in ("grade", "regrade"):
+        assert "others holds results of hw2" in refused(command, "hw1", "submissions", "--out",
+                                                        "others")
+    Path("folder.csv").mkdir()
+    assert "folder.csv" in refused("grade", "hw1", "submissions", "--csv", "folder.csv")
+    assert "no submission eve.zip" in refused("regrade", "hw1", "submissions", "--out", "some",
+                                              "--only", "eve.zip")
     assert "course.key exists" in refused("key")
     assert "there are no results" in refused("stats", "submissions")
     assert "there are no results" in refused("diff", "submissions", "submissions")
     assert "there are no results" in refused("regrade", "hw1", "submissions", "--out", ".")
     assert not Path("grades.csv").exists() and not Path("grades").exists()
+
+
+@pytest.mark.parametrize("text", ["tomorrow", "20.11.2026", "2026-11-20", "2026-11-20T25:00"])
+def test_a_deadline_needs_a_date_and_a_time(text, capsys):
+    with pytest.raises(SystemExit):
+        instructor.main(["grade", "hw1", "submissions", "--deadline", text])
+    assert "no date with a time, such as 2026-11-20T23:59" in capsys.readouterr().err
+
+
+def test_a_regrade_that_was_cut_off_goes_on(at, capsys, monkeypatch):
+    """The table keeps everybody, and what changed is told against the results before."""
+    for name in ("ada.zip", "bob.zip"):
+        hand_in(at, name)
+    Path("grades").mkdir()
+    for name, score in (("ada.zip", 0), ("bob.zip", 2)):
+        result = untouched(HW1, name, name[:3])
+        result.file, result.state = name, State.DONE
+        result.questions[0].checks[0].score = score
+        write_result(Path("grades", f"{name}.json"), result)
+    calls = []
+
+    def class_(paths, setting, out, table, *rest, beside=(), **more):
+        calls.append([path.name for path in paths] + [result.submission for result in beside])
+        result = untouched(HW1, "bob.zip", "bob")
+        result.file = "bob.zip"
+        if len(calls) > 1:
+            result.state, result.questions[0].checks[0].score = State.DONE, 1
+        write_result(out / "bob.zip.json", result)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return [result]
+
+    monkeypatch.setattr(instructor, "grade_class", class_)
+    command = ["regrade", "hw1", "submissions", "--only", "bob.zip", "--isolation", "none"]
+    assert instructor.main(command) == 130
+    assert "the same command finishes it" in capsys.readouterr().err
+    assert instructor.main(command) == 0
+    said = capsys.readouterr().out
+    assert "bob" in said and "2" in said and "grades-before-1" in said
+    assert "nothing changed" not in said and not Path("grades-before-2").exists()
+    assert calls == [["bob.zip", "ada.zip"]] * 2
 
 
 def test_without_walls_nothing_is_graded(at, capsys, monkeypatch):

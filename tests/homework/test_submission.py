@@ -652,7 +652,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 @pytest.mark.parametrize("name, student, late", [
     ("doejane_LATE_12345_67890_hw1.zip", "doejane", True),
-    ("doejane_12345_67890_hw1-submission-1.zip", "doejane", None),
+    ("doejane_12345_67890_hw1-submission-1.zip", "doejane", False),  # Canvas marks who is
     ("Jane Doe_123456_assignsubmission_file_hw1.zip", "Jane Doe", None),
     ("Jane Doe_123456_assignsubmission_file_", "Jane Doe", None),
     ("Jane Doe_123456_assignsubmission_file", "Jane Doe", None),
@@ -664,7 +664,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
     ("hw1.tar.gz", "hw1", None), ("doe_LATE.zip", "doe", True), ("PLATE.zip", "PLATE", None),
     ("jane.v2.final.zip", "jane.v2.final", None), (".zip", ".zip", None), ("LATE", "LATE", True),
     ("=cmd()", "=cmd()", None), ("a\x1b[31m\nb.zip", "a??b", None), ("x" * 255, "x" * 255, None),
-    ("_" * 200 + "1_" * 27, ("1_" * 27)[:-1], None), ("a_111_222_" * 20, "a", None),
+    ("_" * 200 + "1_" * 27, ("1_" * 27)[:-1], None), ("a_111_222_" * 20, "a", False),
 ])
 def test_who_and_late_by_name(tmp_path: Path, name: str, student: str, late: bool | None) -> None:
     (tmp_path / name).write_bytes(b"")
@@ -683,12 +683,16 @@ def test_late_by_time(tmp_path: Path) -> None:
     at = datetime(2024, 5, 1, 12, tzinfo=UTC)
     path, folder = tmp_path / "a.zip", laid(tmp_path / "b", FULL)
     path.write_bytes(packed(FULL))  # the times in it are of 1980
-    for one in (path, folder):
-        os.utime(one, (0, at.timestamp()))
+    for one, timed in ((path, path), (folder, folder / META)):
+        os.utime(timed, (0, at.timestamp()))
         assert of(one, at).late is False and of(one).late is None
         assert of(one, at - timedelta(seconds=1)).late is True
-    os.utime(folder / FIRST, (0, at.timestamp() + 99999))
+    os.utime(folder / FIRST, (0, at.timestamp() + 99999))  # deeper, so it is the student's time
     assert of(folder, at).late is False
+    (folder / META).unlink()  # a folder without a file has its own time
+    os.utime(folder, (0, at.timestamp()))
+    assert of(folder, at).late is False
+    assert of(folder, at - timedelta(seconds=1)).late is True
     late = path.rename(tmp_path / "a_LATE_11111_22222_x.zip")
     assert of(late, at).late is True and of(late).late is True
     assert about(tmp_path / "nowhere", at)[2] is None

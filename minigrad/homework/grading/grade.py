@@ -13,9 +13,7 @@ Leaves out: what is written for whom (``results``, ``gradescope``, ``statistics`
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import queue
-import re
 import sys
 import threading
 import time
@@ -42,16 +40,16 @@ from .results import (
     csv_of,
     feedback,
     plain,
+    result_name,
     untouched,
     write_result,
 )
 from .secret import fingerprint, seed_of
 from .submission import SubmissionError, about, read, tree_of
 
-__all__ = ["LIMIT_S", "Setting", "grade_class", "grade_one", "result_name"]
+__all__ = ["LIMIT_S", "Setting", "grade_class", "grade_one"]
 
 LIMIT_S = 360.0  # for all checks of a submission
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ def _begun(path: Path, setting: Setting) -> Result:
     name, student, late = about(path, setting.deadline)
     result = untouched(setting.homework, name, student)
     result.isolation, result.cases = setting.mode.value, fingerprint(setting.key)
-    result.late = late
+    result.late, result.file = late, result_name(path.name)
     return result
 
 
@@ -191,16 +189,9 @@ def _failed(part: Result | QuestionResult, error: Exception) -> None:
 # ---------------------------------------------------------------------------------- a class
 
 
-def result_name(name: str) -> str:
-    """The name of a submission's result, without ending: plain, and its own for every name."""
-    short = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    fits = NAME.fullmatch(name) and name == name.lower() and not name.endswith(".")
-    return name if fits else re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:40].lower() + "-" + short
-
-
 def grade_class(paths: Sequence[Path], setting: Setting, out: Path, table: Path,
-                processes: int = 2, again: bool = False, say: Callable[[str], None] = print
-                ) -> list[Result]:
+                processes: int = 2, again: bool = False, beside: Sequence[Result] = (),
+                say: Callable[[str], None] = print) -> list[Result]:
     """The results of all submissions, in the order of ``paths``.
 
     Each is written to ``out`` as JSON and as text for the student, and all to ``table`` as CSV,
@@ -211,6 +202,8 @@ def grade_class(paths: Sequence[Path], setting: Setting, out: Path, table: Path,
     ----------
     again : bool
         Grade also what was graded before.
+    beside : sequence of Result
+        Of other submissions, for the table.
     say : callable
         Told one line for each submission.
     """
@@ -218,26 +211,34 @@ def grade_class(paths: Sequence[Path], setting: Setting, out: Path, table: Path,
     results: list[Result] = []
     for path in paths:
         results.append(_begun(path, setting))
-    write(table, csv_of(results, setting.homework).encode(ENCODING))
+    write(table, csv_of([*results, *beside], setting.homework).encode(ENCODING))
     free: queue.SimpleQueue[Cell] = queue.SimpleQueue()
     stop, writing = threading.Event(), threading.Lock()
 
     def one(i: int) -> None:
         path = paths[i]
-        file = out / f"{result_name(path.name)}.json"
-        kept = None if again else _before(file, path, setting)
-        if kept is None:
+        file = out / f"{results[i].file}.json"
+        before = _before(file)
+        late = before.late if before is not None and setting.deadline is None else None
+
+        def put(result: Result) -> None:
+            if result.late is None:
+                result.late = late  # as it was known with the deadline
+            write_result(file, result)
+
+        kept = not again and _is_same(before, path, setting)
+        if kept:
+            results[i] = dataclasses.replace(before, late=results[i].late)
+            put(results[i])
+        else:
             cell = free.get()
             try:
-                results[i] = grade_one(path, setting, lambda result: write_result(file, result),
-                                       cell, stop)
+                results[i] = grade_one(path, setting, put, cell, stop)
             finally:
                 free.put(cell)
-            write(file.with_suffix(".txt"), feedback(results[i]).encode())
-        else:
-            results[i] = kept
+        write(out / f"{results[i].file}.txt", feedback(results[i]).encode())
         with writing:
-            write(table, csv_of(results, setting.homework).encode(ENCODING))
+            write(table, csv_of([*results, *beside], setting.homework).encode(ENCODING))
             say(f"{results[i].submission}: {_said(results[i])}{' (graded before)' if kept else ''}")
 
     cells = [setting.cell() for _ in range(max(1, min(processes, len(paths))))]
@@ -259,19 +260,26 @@ def grade_class(paths: Sequence[Path], setting: Setting, out: Path, table: Path,
     return results
 
 
-def _before(file: Path, path: Path, setting: Setting) -> Result | None:
-    """The result of an earlier grading of the same code with the same key; else None."""
+def _before(file: Path) -> Result | None:
+    """The result of an earlier grading, if there is one that can be read."""
     try:
-        found = Result.from_json(file.read_text(encoding="utf-8"))
-        submission = read(path, setting.homework, setting.starter, setting.deadline)
-    except (OSError, UnicodeDecodeError, ResultError, SubmissionError):
+        return Result.from_json(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ResultError):
         return None
-    same = (found.state == State.DONE and found.digest == submission.digest
-            and found.homework == setting.homework.name
-            and found.cases == fingerprint(setting.key)
-            and [c.id for q in found.questions for c in q.checks]
-            == [c.id for c in setting.homework.checks])
-    return dataclasses.replace(found, late=submission.late) if same else None
+
+
+def _is_same(before: Result | None, path: Path, setting: Setting) -> bool:
+    """Whether a result is of the same code, key and checks."""
+    if before is None or before.state != State.DONE:
+        return False
+    try:
+        digest = read(path, setting.homework, setting.starter, setting.deadline).digest
+    except SubmissionError:
+        return False
+    return (before.digest, before.homework, before.cases) == (
+        digest, setting.homework.name, fingerprint(setting.key)) and [
+        c.id for q in before.questions for c in q.checks] == [
+        c.id for c in setting.homework.checks]
 
 
 def _said(result: Result) -> str:

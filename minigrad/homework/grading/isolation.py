@@ -389,8 +389,8 @@ def choose(wanted: str) -> Mode:
 
 
 def main() -> int:
-    """Print what each mode stops on this machine."""
-    for mode in Mode:
+    """Print what each mode with walls stops on this machine, and which one is used."""
+    for mode in (Mode.NAMESPACES, Mode.UID):
         try:
             walls = measured(mode)
         except (IsolationError, OSError, subprocess.TimeoutExpired) as error:
@@ -400,6 +400,12 @@ def main() -> int:
         for wall in walls:
             print(f"  {'stopped' if wall.stands else 'OPEN   '}  {wall.name}"
                   + (f"  ({wall.seen})" if wall.stands else ""))
+    try:
+        print(f"submissions are graded with the walls: {choose('auto').value}")
+    except IsolationError:
+        print("nothing is graded on this machine, unless with --isolation none, which stops none "
+              "of this")
+        return 1
     return 0
 
 

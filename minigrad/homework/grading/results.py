@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import math
 import re
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,13 +27,14 @@ from ..spec import Homework
 from ..workplace import write
 
 __all__ = ["ENCODING", "CheckResult", "QuestionResult", "Result", "ResultError", "State", "csv_of",
-           "feedback", "plain", "read_results", "untouched", "write_result"]
+           "feedback", "plain", "read_results", "result_name", "untouched", "write_result"]
 
 VERSION = 1
 ENCODING = "utf-8-sig"  # of the table: with the mark that spreadsheets look for
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")  # a sequence for a terminal
 ODD = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # control, format, halves, private, separators of lines
 EMPTY = "\u115f\u1160\u3164\uffa0\u2800"  # letters that look like a space
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")  # that a file may have as it is
 FORMULA = tuple("=+-@＝＋－＠")  # how a cell begins that a spreadsheet would compute
 TYPES = {"str": str, "int": int, "float": int | float, "bool": bool, "bool | None": bool | None,
          "list[str]": list}
@@ -122,6 +125,7 @@ class Result:
     notes: list[str] = field(default_factory=list)
     questions: list[QuestionResult] = field(default_factory=list)
     seconds: float = 0.0
+    file: str = ""  # how its own two files are called, without ending
     version: int = VERSION
 
     @property
@@ -192,6 +196,13 @@ def untouched(homework: Homework, submission: str, student: str) -> Result:
     return Result(homework.name, plain(submission), plain(student), questions=questions)
 
 
+def result_name(name: str) -> str:
+    """The name of a submission's result, without ending: plain, and its own for every name."""
+    short = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    fits = NAME.fullmatch(name) and name == name.lower() and not name.endswith(".")
+    return name if fits else re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:40].lower() + "-" + short
+
+
 def write_result(path: Path, result: Result) -> None:
     """Replace the file in one step."""
     write(path, result.to_json().encode())
@@ -258,7 +269,7 @@ def csv_of(results: Iterable[Result], homework: Homework) -> str:
 def columns(homework: Homework) -> list[str]:
     """The head of the table."""
     return ["student", "submission", "score", *(q.id for q in homework.questions), "state", "late",
-            "reason", "notes", "seconds", "digest", "same as"]
+            "reason", "notes", "seconds", "digest", "text", "same as"]
 
 
 def row(result: Result, homework: Homework) -> Sequence[Any]:
@@ -268,7 +279,8 @@ def row(result: Result, homework: Homework) -> Sequence[Any]:
     scores = [None if failed else by_id.get(q.id, 0) for q in homework.questions]
     return [result.student, result.submission, None if failed else result.score, *scores,
             result.state, {None: "", True: "late", False: ""}[result.late],
-            result.reason, "\n".join(result.notes), round(result.seconds, 1), result.digest[:12]]
+            result.reason, "\n".join(result.notes), round(result.seconds, 1), result.digest[:12],
+            f"{result.file}.txt" if result.file else ""]
 
 
 def feedback(result: Result) -> str:
@@ -280,14 +292,28 @@ def feedback(result: Result) -> str:
         lines += [f"{result.score} points so far: {result.reason}", ""]
     elif result.state != State.DONE:
         lines += [f"No points: {result.reason}", ""]
-    lines += [f"note: {note}" for note in result.notes]
-    if result.state != State.DONE:
-        return plain("\n".join(lines)) + "\n"
-    lines += [f"{result.score} of {result.points} points", ""]
-    lines += [f"{question.id}  {question.score:3} of {question.points:3}  {question.title}"
-              for question in result.questions]
-    for question in result.questions:
-        for check in question.checks:
-            if check.message:
-                lines += ["", check.message]
-    return plain("\n".join(lines)) + "\n"
+    else:
+        lines += [f"{result.score} of {result.points} points", ""]
+    lines += ["It came after the deadline.", ""] if result.late else []
+    lines += [*(f"note: {note}" for note in result.notes), ""] if result.notes else []
+    if result.state == State.DONE:
+        lines += [f"{question.id}  {question.score:3} of {question.points:3}  {question.title}"
+                  for question in result.questions]
+        for text, others in _condensed(result):
+            lines += ["", text]
+            lines += textwrap.wrap("the same is behind " + ", ".join(others), 100,
+                                   initial_indent="  ", subsequent_indent="  ") if others else []
+    return plain("\n".join(lines)).rstrip("\n") + "\n"
+
+
+def _condensed(result: Result) -> list[tuple[str, list[str]]]:
+    """Every message once, with the other checks that say the same of the same place."""
+    groups: dict[tuple[str, ...], list[CheckResult]] = {}
+    for check in (c for question in result.questions for c in question.checks if c.message):
+        said = check.message.split("\n")
+        key = (check.outcome, check.blank)
+        if check.outcome not in ("UNSOLVED", "BLOCKED"):
+            # without the check, the blank and how to see it again
+            key = (check.outcome, *said[2:-1]) if check.outcome == "RAISED" else (check.id,)
+        groups.setdefault(key, []).append(check)
+    return [(checks[0].message, [check.id for check in checks[1:]]) for checks in groups.values()]

@@ -60,10 +60,11 @@ def read_key(path: Path) -> bytes:
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             key = file.read(4096).strip()
+    except FileNotFoundError as error:
+        raise SecretError(f"there is no course key {path.name}; make one with: python -m "
+                          f"minigrad.homework.instructor key {path.name}") from error
     except OSError as error:
-        raise SecretError(f"the course key {path.name} cannot be read: {error.strerror}; make one "
-                          f"with: python -m minigrad.homework.instructor key {path.name}"
-                          ) from error
+        raise SecretError(f"the course key {path.name} cannot be read: {error.strerror}") from error
     if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
         raise SecretError(f"others can read the course key: chmod 600 {path.name}")
     if len(key) < SHORTEST:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -48,7 +49,7 @@ LARGEST_FILE, LARGEST_SUM, MOST_FILES = MB, 10 * MB, 200  # of what is taken
 MOST_ENTRIES, DEEPEST = 5_000, 40  # of what is looked at
 LONGEST_PATH = 4096  # characters of a name in a zip file; as long as a path can be
 LONGEST_NAME = 200  # bytes of the path of a file that was added
-PARSED = 2**17  # bytes; a syntax tree takes up to 900 times the memory of its text
+PARSED = 100_000  # bytes; a syntax tree takes up to 900 times the memory of its text
 SHOWN = 5  # files with something odd that are named one by one
 
 PACKAGES = ("minigrad", "gans")
@@ -64,8 +65,8 @@ ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 HAND_IN = "hand in the zip file that `minigrad-hw pack` makes"
 
 # Names that learning platforms give to what they hand out; `rest` is the student's own file name.
-PLATFORMS = tuple(map(re.compile, (
-    r"(?P<who>.+?)(?:_LATE)?_\d{3,}_\d{3,}_(?P<rest>.+)",  # Canvas
+CANVAS = re.compile(r"(?P<who>.+?)(?:_LATE)?_\d{3,}_\d{3,}_(?P<rest>.+)")
+PLATFORMS = (CANVAS, *map(re.compile, (
     r"(?P<who>.+?)_\d+_assignsubmission_(?:file|onlinetext)(?:_(?P<rest>.*))?",  # Moodle
     r".+?_(?P<who>[^_]+)_attempt_\d{4}(?:-\d\d){5}(?:[_.](?P<rest>.+))?",  # Blackboard
 )))
@@ -149,8 +150,9 @@ def found(folder: Path) -> list[Path]:
 def about(path: Path, deadline: datetime | None = None) -> tuple[str, str, bool | None]:
     """Name, student and whether it is late, as far as the name and the file's own time tell.
 
-    A learning platform's word LATE in the name counts before the time. The time is that of the
-    file or folder itself: those inside of it are the student's.
+    A learning platform's word LATE in the name, or its absence from a name of Canvas, counts before
+    the time. The time is that of the file, or of the newest file in the folder: deeper ones are the
+    student's.
 
     Raises
     ------
@@ -159,15 +161,28 @@ def about(path: Path, deadline: datetime | None = None) -> tuple[str, str, bool 
     """
     if deadline is not None and deadline.tzinfo is None:
         raise ValueError("a deadline needs a time zone")
-    late = True if LATE.search(path.name) else None
+    late = True if LATE.search(path.name) else False if CANVAS.fullmatch(path.name) else None
     try:
         status = os.lstat(path)
     except (OSError, ValueError):
         status = None
-    if late is None and deadline is not None and status is not None:
-        late = status.st_mtime > deadline.timestamp()
     is_folder = status is not None and stat.S_ISDIR(status.st_mode)
+    if late is None and deadline is not None and status is not None:
+        when = _newest(path, status.st_mtime) if is_folder else status.st_mtime
+        late = when > deadline.timestamp()
     return _shown(path.name), _shown(_student(path.name, is_folder)), late
+
+
+def _newest(folder: Path, otherwise: float) -> float:
+    """The time of the newest file that lies directly in a folder."""
+    try:
+        with os.scandir(folder) as entries:
+            times = [entry.stat(follow_symlinks=False).st_mtime
+                     for entry in itertools.islice(entries, MOST_ENTRIES)
+                     if entry.is_file(follow_symlinks=False)]
+    except OSError:
+        return otherwise
+    return max(times, default=otherwise)
 
 
 def read(path: Path, homework: Homework, starter: Mapping[str, bytes],

@@ -8,9 +8,14 @@ into the process; inputs come one case after the other.
 MODES = ("uid", "namespaces")
 HANDED_IN = {
     "files of the grader": {"body": """
-        import os
+        import os, sys
         from minigrad import tries
         from minigrad.tries import attempt
+        def listed(path):
+            # folders that only lead to the cell's own Python are there, and nothing else in them
+            found = [name for name in os.listdir(path) if not any(
+                (place + "/").startswith(os.path.join(path, name) + "/") for place in sys.path)]
+            return found or os.stat(path + "/nothing but the way to Python")
         places = [tries.SECRET, tries.FOLDER, tries.FOLDER + "/results", tries.CHECKOUT,
                   tries.FOLDER + "/canary/neighbour.zip", tries.FOLDER + "/submissions/good.zip",
                   tries.FOLDER + "/submissions/attack.zip", tries.FOLDER + "/tmp",
@@ -21,7 +26,7 @@ HANDED_IN = {
                   "/dev/fd", "/sys", "/run", "/root/.bashrc", "/home", "/tmp/.X11-unix", "/var",
                   "/.dockerenv", "/tree/.minigrad-hw.json", "/tree/../../../etc/hostname"]
         attempt({path[-20:]: lambda path=path:
-                 os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(9)
+                 listed(path) if os.path.isdir(path) else open(path, "rb").read(9)
                  for path in places})""", "outcomes": {"RAISED"}, "seen": "all 30 refused"},
     "the course key in memory": {"body": """
         import gc, hashlib, os, sys
