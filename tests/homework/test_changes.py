@@ -111,7 +111,7 @@ def test_every_field_of_a_result_is_among_the_changes() -> None:
     named = {name for change, _ in CHANGES if change.__closure__
              for name in change.__closure__[0].cell_contents}
     fields = {field.name for kind in (Result, CheckResult) for field in dataclasses.fields(kind)}
-    assert fields - named == {"submission", "questions", "seconds", "id"}
+    assert fields - named == {"submission", "file", "questions", "seconds", "id"}
 
 
 def test_totals_and_who_is_new_or_gone() -> None:
