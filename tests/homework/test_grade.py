@@ -196,6 +196,17 @@ def test_walls_that_cannot_be_put_up_are_a_failure_of_the_grader(setting, cell, 
     capsys.readouterr()
 
 
+def test_a_tree_that_cannot_be_put_into_the_cell_is_a_failure_of_the_grader(
+        setting, cell, tmp_path, monkeypatch, capsys):
+    def full(tree):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cell, "put", full)
+    result = grade_one(handed_in(tmp_path), setting, lambda r: None, cell)
+    assert result.state == State.FAILED and "No space left" in result.reason
+    capsys.readouterr()
+
+
 def test_the_time_for_all_checks_is_limited(setting, cell, tmp_path):
     files = with_div("while True:\n    pass\n")
     quick = replace(setting, limit_s=2.0)

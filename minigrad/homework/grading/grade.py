@@ -116,7 +116,7 @@ def grade_one(path: Path, setting: Setting, put: Callable[[Result], None],
     failed = [question for question in result.questions if question.state == State.FAILED]
     if failed:
         result.state, result.reason = State.FAILED, failed[0].reason
-    elif not stop.is_set():
+    elif result.state == State.WAITING and not stop.is_set():
         result.state, result.reason = State.DONE, ""
     result.seconds = time.monotonic() - began
     put(result)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import importlib.util
 import json
 import os
@@ -22,7 +23,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from ..acceptance import Bench, Finding, Point
 from ..release import META, Tree, starter
@@ -59,9 +59,8 @@ def handed_in(folder: Path, name: str, files: Mapping[str, bytes]) -> Path:
     return path
 
 
-def _setting(bench: Bench, homework: Homework, key: bytes = b"a key for measurements",
-             **more: Any) -> Setting:
-    return Setting(homework, starter(bench.root, homework), key, _mode(), **more)
+def _setting(bench: Bench, homework: Homework) -> Setting:
+    return Setting(homework, starter(bench.root, homework), b"a key for measurements", _mode())
 
 
 _modes: list[Mode] = []
@@ -100,10 +99,11 @@ def fresh_gradings(bench: Bench, homework: Homework) -> Finding:
     with tempfile.TemporaryDirectory(prefix="minigrad-fresh-") as folder:
         path = handed_in(Path(folder), "solved.zip", solved_files(bench, homework))
         against, seconds = [], []
-        with _setting(bench, homework).cell() as cell:
+        setting = _setting(bench, homework)
+        with setting.cell() as cell:
             for i in range(count):
-                key = f"fresh course key {i}".encode()
-                result = grade_one(path, _setting(bench, homework, key), _nothing, cell)
+                fresh = dataclasses.replace(setting, key=f"fresh course key {i}".encode())
+                result = grade_one(path, fresh, _nothing, cell)
                 against += [f"key {i}: {line}" for line in _lost(result)]
                 seconds.append(result.seconds)
     failed = len({line.split(":")[0] for line in against})
