@@ -572,13 +572,14 @@ def _normalised(x: Array, gamma: Array, beta: Array, eps: float, slope: float | 
                 root: bool = True, centred: bool = True) -> tuple[Array, Array, Array]:
     """Channel by channel, with the variance as mean of squares minus square of the mean.
 
-    In float64 that keeps enough digits. The flags make the usual mistakes.
+    In float64 that keeps enough digits; of one value it is 0, since both squares are products (a
+    power may round otherwise). The flags make the usual mistakes.
     """
     y, means, variances = numpy.empty_like(x, dtype="float64"), [], []
     for c in range(x.shape[1]):
         values = x[:, c].astype("float64")
         mean = values.sum() / values.size
-        var = (values**2).sum() / values.size - mean**2
+        var = (values * values).sum() / values.size - mean * mean
         var *= numpy.float64(values.size) / (values.size - 1) if unbiased else 1.0
         std = var**0.5 + eps if outside else (var + eps) ** (0.5 if root else 1.0)
         normal_ = (values - mean if centred else values) / std

@@ -16,7 +16,14 @@ import numpy
 
 from ..check import Check, Fault, Kind, Outcome, agrees
 from ..runs import hw6 as runs
-from .tools import Arrays, normal, numeric_gradients, positive
+from .tools import (
+    Arrays,
+    bent_at_zero,
+    normal,
+    numeric_gradients,
+    positive,
+    well_conditioned,
+)
 
 __all__ = ["CHECKS"]
 
@@ -625,7 +632,7 @@ def _through(network: Sequence[numpy.ndarray], x: numpy.ndarray, slope: float) -
     for i in range(0, len(network), 2):
         x = x @ network[i] + network[i + 1]
         if i + 2 < len(network):
-            x = numpy.where(x > 0, x, slope * x)
+            x = numpy.where(bent_at_zero(x) > 0, x, slope * x)
     return x
 
 
@@ -665,6 +672,10 @@ def _alone(name: str) -> Callable[[numpy.random.Generator], Arrays]:
     return game
 
 
+def _two_steps(rng: numpy.random.Generator) -> Arrays:
+    return _cycle_game(rng, steps=2)
+
+
 def _with_pools(rng: numpy.random.Generator) -> Arrays:
     inputs = _cycle_game(rng)
     shape = inputs["a"].shape[1:]
@@ -700,7 +711,7 @@ def _g_costs(w: Arrays, judges: Arrays, a: numpy.ndarray, b: numpy.ndarray, slip
     same_b, same_a = _translations(w, b, a)
 
     def apart(x: numpy.ndarray, y: numpy.ndarray) -> float:
-        return float(((x - y) ** 2 if slip == "squares" else abs(x - y)).mean())
+        return float(((x - y) ** 2 if slip == "squares" else abs(bent_at_zero(x - y))).mean())
 
     if slip == "not back":
         back_b, back_a = _translations(w, fake_b, fake_a)
@@ -835,20 +846,15 @@ ON_SUSPECTS: Suspects = {
 }
 
 Q4 = (
-    Check("hw6.Q4.cycle", runs.train_cyclegan, _alone("cycle"), _cycle_weights, tol=STEP,
-          suspects=CYCLE_SUSPECTS),
-    Check("hw6.Q4.identity", runs.train_cyclegan, _alone("identity"), _cycle_weights, tol=STEP,
-          suspects=CYCLE_SUSPECTS),
-    Check("hw6.Q4.gan", runs.train_cyclegan, _alone("gan"), _cycle_weights, tol=STEP,
-          suspects=CYCLE_SUSPECTS),
-    Check("hw6.Q4.together", runs.train_cyclegan, lambda rng: _cycle_game(rng, steps=2),
-          _cycle_weights, tol=STEP, suspects=CYCLE_SUSPECTS),
-    Check("hw6.Q4.pools", runs.train_cyclegan, _with_pools, _cycle_weights, tol=STEP,
-          suspects=CYCLE_SUSPECTS),
-    Check("hw6.Q4.report", runs.train_cyclegan_report, _cycle_game, _cycle_report, tol=STEP,
-          suspects=_filled(_cycle_report, REPORT_SUSPECTS)),
-    Check("hw6.Q4.on", runs.train_cyclegan_on, _with_averages, _cycle_on, tol=STEP,
-          suspects=_filled(_cycle_on, ON_SUSPECTS)),
+    *(Check(f"hw6.Q4.{name}", runs.train_cyclegan, well_conditioned(game, _cycle), _cycle_weights,
+            tol=STEP, suspects=CYCLE_SUSPECTS)
+      for name, game in (("cycle", _alone("cycle")), ("identity", _alone("identity")),
+                         ("gan", _alone("gan")), ("together", _two_steps),
+                         ("pools", _with_pools))),
+    Check("hw6.Q4.report", runs.train_cyclegan_report, well_conditioned(_cycle_game, _cycle),
+          _cycle_report, tol=STEP, suspects=_filled(_cycle_report, REPORT_SUSPECTS)),
+    Check("hw6.Q4.on", runs.train_cyclegan_on, well_conditioned(_with_averages, _cycle), _cycle_on,
+          tol=STEP, suspects=_filled(_cycle_on, ON_SUSPECTS)),
 )
 
 
@@ -1219,9 +1225,9 @@ def _wgan_with_average(rng: numpy.random.Generator) -> Arrays:
 def _steep(network: Sequence[numpy.ndarray], x: numpy.ndarray) -> numpy.ndarray:
     """The slopes of a critic of three layers with ReLUs: products of its matrices and masks."""
     W0, b0, W1, b1, W2, _ = network
-    first = x @ W0 + b0 > 0
-    second = numpy.maximum(x @ W0 + b0, 0) @ W1 + b1 > 0
-    gradient = (((second * W2.T) @ W1.T) * first) @ W0.T
+    first = bent_at_zero(x @ W0 + b0)
+    second = bent_at_zero(numpy.maximum(first, 0) @ W1 + b1)
+    gradient = ((((second > 0) * W2.T) @ W1.T) * (first > 0)) @ W0.T
     return numpy.sqrt((gradient ** 2).sum(1) + 1e-12)  # 0 where all ReLUs are off
 
 
@@ -1368,14 +1374,14 @@ def _covers_the_ring(inputs: Arrays, outputs: Arrays) -> Fault | None:
 
 
 Q6 = (
-    Check("hw6.Q6.step", runs.train_wgan_gp, _wgan_game, _wgan_weights, tol=STEP,
-          suspects=WGAN_SUSPECTS),
-    Check("hw6.Q6.n_critic", runs.train_wgan_gp, _several, _wgan_weights, tol=STEP,
-          suspects=WGAN_SUSPECTS),
-    Check("hw6.Q6.report", runs.train_wgan_gp_report, _several, _wgan_report, tol=STEP,
-          suspects=_filled(_wgan_report, WGAN_REPORT_SUSPECTS)),
-    Check("hw6.Q6.on", runs.train_wgan_gp_on, _wgan_with_average, _wgan_on, tol=STEP,
-          suspects=_filled(_wgan_on, WGAN_ON_SUSPECTS)),
+    Check("hw6.Q6.step", runs.train_wgan_gp, well_conditioned(_wgan_game, _wgan), _wgan_weights,
+          tol=STEP, suspects=WGAN_SUSPECTS),
+    Check("hw6.Q6.n_critic", runs.train_wgan_gp, well_conditioned(_several, _wgan), _wgan_weights,
+          tol=STEP, suspects=WGAN_SUSPECTS),
+    Check("hw6.Q6.report", runs.train_wgan_gp_report, well_conditioned(_several, _wgan),
+          _wgan_report, tol=STEP, suspects=_filled(_wgan_report, WGAN_REPORT_SUSPECTS)),
+    Check("hw6.Q6.on", runs.train_wgan_gp_on, well_conditioned(_wgan_with_average, _wgan), _wgan_on,
+          tol=STEP, suspects=_filled(_wgan_on, WGAN_ON_SUSPECTS)),
     Check("hw6.Q6.ring", runs.train_ring, _ring, _covers_the_ring, kind=Kind.PROPERTY),
 )
 
