@@ -36,7 +36,7 @@ from .release import Tree, checkout, faults, library, missing_blanks, starter
 from .report import LINES, message, score
 from .runner import Runner, Verdict
 from .source import body_of, decode, opened, with_body
-from .spec import Blank, Homework, Question, SpecError, homeworks
+from .spec import Blank, Homework, Question, SpecError, all_blanks, homeworks
 from .workplace import Workplace, write_tree
 
 __all__ = ["POINTS", "Bench", "Bodies", "Finding", "Point", "Wrong", "bodies_of", "chosen", "pages"]
@@ -208,8 +208,7 @@ class Bench:
 
     def messages(self, verdicts: Sequence[Verdict]) -> list[str]:
         """What a student would read about the checks that did not pass."""
-        blanks = {blank.id: blank for hw in homeworks() for blank in hw.blanks}
-        return [message(v, self.tree, blanks) for v in verdicts if not v.passed]
+        return [message(v, self.tree, all_blanks()) for v in verdicts if not v.passed]
 
 
 # -------------------------------------------------------------------------------------- the points
@@ -231,8 +230,7 @@ def reference_scores(bench: Bench, homework: Homework) -> Finding:
 
 def starter_scores(bench: Bench, homework: Homework) -> Finding:
     """The starter scores 0, every check UNSOLVED or BLOCKED."""
-    blanks = [blank for hw in homeworks() for blank in hw.blanks]
-    with bench.with_open(blanks, homework.number):
+    with bench.with_open([*all_blanks().values()], homework.number):
         verdicts = bench.check(homework)
     bad = [v for v in verdicts if v.outcome not in (Outcome.UNSOLVED, Outcome.BLOCKED)]
     counts = [sum(v.outcome is o for v in verdicts) for o in (Outcome.UNSOLVED, Outcome.BLOCKED)]

@@ -25,7 +25,16 @@ from .doctor import changed_outside, examine
 from .release import Tree
 from .report import message, place_of, score, table
 from .runner import PUBLIC_CASES, PUBLIC_SEED, Runner, Verdict
-from .spec import Blank, CheckSpec, Homework, Question, SpecError, homework, homeworks
+from .spec import (
+    Blank,
+    CheckSpec,
+    Homework,
+    Question,
+    SpecError,
+    all_blanks,
+    homework,
+    homeworks,
+)
 from .watch import watch
 from .workplace import (
     Workplace,
@@ -203,10 +212,6 @@ def _similar(hw: Homework, target: str) -> str:
     return f" (did you mean {by_lower[close[0]]}?)" if close else ""
 
 
-def _all_blanks() -> dict[str, Blank]:
-    return {blank.id: blank for hw in homeworks() for blank in hw.blanks}
-
-
 # ------------------------------------------------------------------------------------- commands
 
 
@@ -361,7 +366,7 @@ def summary(place: Workplace, hw: Homework, verdicts: Sequence[Verdict],
     What is wrong comes first, then the first blank that is not written, then what waits for which
     blank. ``later`` are checks that cannot be run yet and do not count.
     """
-    blanks = _all_blanks()
+    blanks = all_blanks()
     of = {outcome: [v for v in verdicts if v.outcome is outcome] for outcome in Outcome}
     wrong = [v for v in verdicts if not v.passed and v not in of[Outcome.UNSOLVED]
              and v not in of[Outcome.BLOCKED]]
@@ -403,7 +408,7 @@ def _once(verdicts: Sequence[Verdict]) -> list[Verdict]:
 def _as_json(verdict: Verdict, place: Workplace) -> dict[str, Any]:
     return {"id": verdict.check.id, "outcome": verdict.outcome.value, "blank": verdict.blank,
             "points": verdict.check.points, "seed": verdict.seed, "case": verdict.case,
-            "message": "" if verdict.passed else message(verdict, place.root, _all_blanks())}
+            "message": "" if verdict.passed else message(verdict, place.root, all_blanks())}
 
 
 def _list(options: argparse.Namespace) -> int:

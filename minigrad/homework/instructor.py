@@ -15,6 +15,7 @@ Leaves out: what the walls around a submission cannot stop (docs/homework/securi
 from __future__ import annotations
 
 import argparse
+import collections
 import hashlib
 import json
 import os
@@ -331,6 +332,11 @@ def _grade(options: argparse.Namespace) -> int:
         if 2 * late > len(results):
             print("instructor: more than half are late: copying and downloading change the dates "
                   "of files", file=sys.stderr)
+    counts = collections.Counter(result.student for result in results)
+    several = sorted(student for student, n in counts.items() if student and n > 1)
+    if several:
+        print(f"instructor: more than one submission, each with its own row, of "
+              f"{', '.join(several)}", file=sys.stderr)
     return _said(results, _table(options))
 
 

@@ -9,7 +9,7 @@ Leaves out: colours, and any character that a terminal could take for a command.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .check import Outcome
@@ -35,7 +35,7 @@ def place_of(tree: Path, blank: Blank) -> str:
         return blank.file
 
 
-def message(verdict: Verdict, tree: Path, blanks: dict[str, Blank]) -> str:
+def message(verdict: Verdict, tree: Path, blanks: Mapping[str, Blank]) -> str:
     """What to tell a student about a check that did not pass: at most 12 lines."""
     spec = verdict.check
     blank = blanks.get(verdict.blank)

@@ -33,7 +33,7 @@ import numpy
 
 from .check import Arrays, Check, Fault, Outcome, Output, compare, drawn
 from .source import SourceError, body_of, decode
-from .spec import Blank, CheckSpec, Homework, SpecError, homeworks
+from .spec import Blank, CheckSpec, Homework, SpecError, all_blanks, homeworks
 from .wire import FrameError, read_frame, write_frame
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ SHOWN = 2000  # bytes of what the student's code printed
 MOST_PLACES = 100  # of an exception that are looked at
 LONGEST = 1000  # letters of an error, or of the name of the file that it came from
 WAITING = 2  # answers that may wait to be read: the child has to wait with more
+STACK = re.compile(rb"(?:Fatal Python error: [^\n]*\n+)?(?:Current thread|Thread|Stack)\b[^\n]*"
+                   rb"\(most recent call first\):\n")  # how faulthandler begins
+FRAME = re.compile(rb'  File "([^"\n]*)", line (\d+) in ')
+STACK_S = 0.5  # for a process to tell where it is
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")  # of an object: another one in every process
 
 
@@ -171,10 +175,9 @@ class Runner:
         self.tree, self.homework, self.caches = tree.resolve(), homework, caches
         self.cell, self.patience, self.until = cell, patience, until
         self.checks = checks_of(homework)
-        self._blanks = [blank for hw in homeworks() for blank in hw.blanks]
         self._child: _Child | None = None
         self._serial = 0  # of requests: an answer to another one is none
-        self._stuck = False  # the tree cannot even be imported
+        self._stuck: dict[str, Any] | None = None  # where, if the tree cannot even be imported
         self._folder = ""
 
     def __enter__(self) -> Runner:
@@ -229,7 +232,7 @@ class Runner:
             if not isinstance(first, tuple):
                 answers.put(first)  # the end of the stream, for the first check to meet
         except queue.Empty:
-            self._stuck = True
+            self._stuck = self._stopped_at(child)
         return child
 
     def _wait_for_walls(self, child: _Child) -> None:
@@ -292,19 +295,22 @@ class Runner:
                            case, printed=self._tail(), **more)
 
         os.ftruncate(self._printed.fileno(), 0)
-        if self._child is None and not self._stuck:
+        if self._child is None and self._stuck is None:
             self._child = self._start()
-        if self._stuck:
+        if self._stuck is not None:
             self._end()
             return verdict(Outcome.TIMEOUT, f"importing your files did not end within {START_S:g} "
-                           "s", "a loop that does not end, outside of a function")
+                           "s", "a loop that does not end, outside of a function", **self._stuck)
         try:
             answer = self._ask(self._child, check, inputs, self._limit(spec.timeout_s))
             header, arrays = self._checked(answer) if isinstance(answer, tuple) else ({}, [])
         except queue.Empty:
+            where = self._stopped_at(self._child)
             self._end()
+            if self.cell is not None:  # how far a loop came differs; equal work is graded equally
+                os.ftruncate(self._printed.fileno(), 0)
             return verdict(Outcome.TIMEOUT, f"no answer within {spec.timeout_s:g} s",
-                           "a loop that does not end, or far more work than needed")
+                           "a loop that does not end, or far more work than needed", **where)
         except (OSError, FrameError) as error:
             answer = error
         if not isinstance(answer, tuple):
@@ -312,7 +318,8 @@ class Runner:
                 else f"sent what is no answer ({str(answer)[:LONGEST]})"
             self._end()
             return verdict(Outcome.DIED, f"the process {how}",
-                           "os._exit() in the code, or a crash of the interpreter")
+                           "os._exit() in the code, or a crash of the interpreter",
+                           **self._told_stack(0))
         where = self._where(spec, header.get("places", ()))
         if header["outcome"] == "open":
             is_own = header["blank"] in spec.blanks
@@ -389,7 +396,7 @@ class Runner:
             if not isinstance(place, list) or [*map(type, place)] != [str, int, str] \
                     or len(place[0]) > LONGEST or not place[0].isprintable():
                 raise FrameError("a place that is none")
-        if header["outcome"] == "open" and header["blank"] not in {b.id for b in self._blanks}:
+        if header["outcome"] == "open" and header["blank"] not in all_blanks():
             raise FrameError("a blank that there is none of")
         return answer
 
@@ -411,21 +418,68 @@ class Runner:
         question, of its homework, or of any. What is called with wrong arguments raises, and is
         not to blame.
         """
-        found: dict[str, dict[str, Any]] = {}
-        files = {place[0] for place in places}
-        lines = {blank: self._lines(blank) for blank in self._blanks if blank.file in files}
-        for file, line, source in places:
-            for blank, own in lines.items():
-                if blank.file == file and line in own:
-                    found.pop(blank.id, None)  # the innermost comes last
-                    found[blank.id] = {"blank": blank.id, "file": file, "line": line,
-                                       "source": source}
+        found = self._blanks_at(places)
         innermost = [*found][::-1]
         for near in (spec.blanks[:1], spec.blanks, f"{spec.question}.",
                      f"{self.homework.name}.", "hw"):
             for blank in innermost:
                 if blank in near if isinstance(near, tuple) else blank.startswith(near):
                     return found[blank]
+        return dict(zip(("file", "line", "source"), places[-1], strict=True)) if places else {}
+
+    def _blanks_at(self, places: Sequence[Sequence]) -> dict[str, dict[str, Any]]:
+        """The last place in each blank that was being run; the innermost blank comes last."""
+        found: dict[str, dict[str, Any]] = {}
+        files = {place[0] for place in places}
+        lines = {blank: self._lines(blank) for blank in all_blanks().values()
+                 if blank.file in files}
+        for file, line, source in places:
+            for blank, own in lines.items():
+                if blank.file == file and line in own:
+                    found.pop(blank.id, None)
+                    found[blank.id] = {"blank": blank.id, "file": file, "line": line,
+                                       "source": source}
+        return found
+
+    def _stopped_at(self, child: _Child) -> dict[str, Any]:
+        """Where a process is that did not answer in time; nothing if it does not tell.
+
+        Only at home: a loop is met at one line or another, as it is with what it prints.
+        """
+        if self.cell is not None or not hasattr(signal, "SIGUSR1"):
+            return {}
+        size = os.fstat(self._printed.fileno()).st_size
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            child.process.send_signal(signal.SIGUSR1)
+        end = time.monotonic() + STACK_S
+        while os.fstat(self._printed.fileno()).st_size == size and time.monotonic() < end:
+            time.sleep(LOOK_S)
+        return self._told_stack(size)
+
+    def _told_stack(self, start: int) -> dict[str, Any]:
+        """Of a stack that faulthandler printed from there on: the innermost place in a blank.
+
+        The stack is taken out of what was printed. Where no blank is on it, the innermost place in
+        the student's tree is told.
+        """
+        self._printed.seek(start)
+        text = self._printed.read()
+        begins = [*STACK.finditer(text)]
+        if self.cell is not None or not begins:
+            return {}
+        os.ftruncate(self._printed.fileno(), start + begins[-1].start())
+        places = []
+        for name, number in FRAME.findall(text, begins[-1].end()):
+            path = Path(os.fsdecode(name))
+            if path.is_relative_to(self.tree):
+                line = int(number)
+                lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
+                source = lines[line - 1].strip() if line <= len(lines) else ""
+                places.append((path.relative_to(self.tree).as_posix(), line, source[:200]))
+        places.reverse()
+        blanks = self._blanks_at(places)
+        if blanks:
+            return [*blanks.values()][-1]
         return dict(zip(("file", "line", "source"), places[-1], strict=True)) if places else {}
 
     def _lines(self, blank: Blank) -> range:

@@ -14,10 +14,11 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-__all__ = ["Blank", "CheckSpec", "Homework", "Question", "SpecError", "homework", "homeworks",
-           "parse"]
+__all__ = ["Blank", "CheckSpec", "Homework", "Question", "SpecError", "all_blanks", "homework",
+           "homeworks", "parse"]
 
 HERE = Path(__file__).resolve().parent
 HINTS = 3
@@ -133,6 +134,12 @@ def homeworks() -> tuple[Homework, ...]:
     found = tuple(parse(path.stem, path.read_text(encoding="utf-8")) for path in files)
     _once("all homeworks", [f"{b.name} in {b.file}" for hw in found for b in hw.blanks])
     return found
+
+
+@functools.cache
+def all_blanks() -> Mapping[str, Blank]:
+    """The blanks of all homeworks, by their ids."""
+    return MappingProxyType({blank.id: blank for hw in homeworks() for blank in hw.blanks})
 
 
 def homework(name: str) -> Homework:

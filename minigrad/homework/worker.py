@@ -15,11 +15,13 @@ Leaves out: the verdict. What is right never comes here.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import importlib.abc
 import importlib.machinery
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -103,6 +105,14 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def tell_stacks() -> None:
+    """Print the stack of this process where it crashes, and when its parent gives it up."""
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        faulthandler.enable(all_threads=False)
+        if hasattr(signal, "SIGUSR1"):  # not on Windows
+            faulthandler.register(signal.SIGUSR1, all_threads=False)
+
+
 def normalised(value: Any, tensor: type) -> tuple[str, Any]:
     """The name of a value's type, and its numbers as an array or None."""
     if isinstance(value, tensor):
@@ -183,6 +193,7 @@ def main() -> None:
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what is printed belongs to the student
+    sys.stdout.reconfigure(line_buffering=True)  # and is not lost where the process ends
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     wire = importlib.import_module("wire")  # copied beside this file
@@ -198,6 +209,7 @@ def main() -> None:
         wire.write_frame(answers, {"outcome": "inside"}, [])  # what goes wrong now is not the cell
     else:
         end_with_parent()
+        tell_stacks()
     sys.meta_path.insert(0, StudentsTree(tree))
     sys.addaudithook(refuse_writing)
     limit_memory(config["memory"])

@@ -16,13 +16,14 @@ from pathlib import Path
 
 import pytest
 from syntax import ROOT
+from walls import MODE, needs_walls
 
 from minigrad.homework import cli
 from minigrad.homework.check import drawn
 from minigrad.homework.checks import hw1 as hw1_checks
 from minigrad.homework.grading import grade as grade_module
 from minigrad.homework.grading.grade import Setting, grade_class, grade_one
-from minigrad.homework.grading.isolation import IsolationError, Mode, choose
+from minigrad.homework.grading.isolation import Mode
 from minigrad.homework.grading.results import (
     Result,
     ResultError,
@@ -50,11 +51,7 @@ REFERENCE = library(ROOT)
 STARTER = starter(ROOT, WHOLE)
 FILES = sorted({b.file for b in WHOLE.blanks})
 SOLVED = {META: STARTER[META], **{file: REFERENCE[file] for file in FILES}}
-
-try:
-    MODE = choose("auto")
-except IsolationError as error:
-    pytest.skip(f"this machine has no walls: {error}", allow_module_level=True)
+pytestmark = needs_walls
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +201,7 @@ def test_a_tree_that_cannot_be_put_into_the_cell_is_a_failure_of_the_grader(
     monkeypatch.setattr(cell, "put", full)
     result = grade_one(handed_in(tmp_path), setting, lambda r: None, cell)
     assert result.state == State.FAILED and "No space left" in result.reason
-    capsys.readouterr()
+    assert capsys.readouterr().err == "the grader failed: [Errno 28] No space left on device\n"
 
 
 def test_the_time_for_all_checks_is_limited(setting, cell, tmp_path):

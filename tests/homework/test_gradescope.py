@@ -21,6 +21,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from syntax import ROOT
+from walls import WITHOUT, needs_walls
 
 from minigrad.homework.grading import gradescope
 from minigrad.homework.grading.gradescope import (
@@ -33,7 +34,6 @@ from minigrad.homework.grading.gradescope import (
     validate,
     was_late,
 )
-from minigrad.homework.grading.isolation import IsolationError, choose
 from minigrad.homework.grading.results import Result, State, plain, untouched
 from minigrad.homework.release import starter
 from minigrad.homework.spec import homework, homeworks
@@ -288,15 +288,6 @@ def run(root: Path) -> tuple[int, dict[str, Any], str]:
     return ran.returncode, table, ran.stdout + ran.stderr
 
 
-def walls() -> str:
-    """Why no submission can be run here; empty if it can."""
-    try:
-        choose("auto")
-    except IsolationError as error:
-        return str(error)
-    return ""
-
-
 def test_the_zip_file_is_the_same_each_time_and_its_scripts_may_be_run(
         files: dict[str, bytes]) -> None:
     content = zipped(files, EXECUTABLE)
@@ -330,7 +321,7 @@ def test_only_root_can_read_the_solution_and_the_key(built: Path) -> None:
     assert stat.S_IMODE((built / "venv" / "bin" / "python").stat().st_mode) == 0o755
 
 
-@pytest.mark.skipif(bool(walls()), reason=f"no cell can be made here: {walls()}")
+@needs_walls
 def test_a_submission_is_graded_and_the_file_is_valid_all_the_time(place: Path) -> None:
     (place / "submission" / "ada.zip").write_bytes(handed_in())
     (place / "submission_metadata.json").write_text(json.dumps(
@@ -358,7 +349,7 @@ def test_a_submission_is_graded_and_the_file_is_valid_all_the_time(place: Path) 
     assert [path.name for path in (place / "results").iterdir()] == ["results.json"]
 
 
-@pytest.mark.skipif(bool(walls()), reason=f"no cell can be made here: {walls()}")
+@needs_walls
 def test_killed_in_the_middle_the_file_keeps_what_was_earned(place: Path) -> None:
     (place / "submission" / "ada.zip").write_bytes(handed_in())
     process = subprocess.Popen([place / "run_autograder"], cwd=place, env=clean(place),
@@ -380,7 +371,7 @@ def test_killed_in_the_middle_the_file_keeps_what_was_earned(place: Path) -> Non
 
 def test_an_empty_submission_is_refused(place: Path) -> None:
     code, table, printed = run(place)
-    if walls():
+    if WITHOUT:
         assert code == 1 and "no fault of yours" in table["output"]
     else:
         assert (code, table["score"]) == (0, 0), printed

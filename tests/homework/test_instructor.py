@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from syntax import ROOT
+from walls import needs_walls
 
 from minigrad.homework import acceptance, instructor
 from minigrad.homework.grading import isolation
-from minigrad.homework.grading.isolation import IsolationError, choose
+from minigrad.homework.grading.isolation import IsolationError
 from minigrad.homework.grading.results import (
     Result,
     State,
@@ -50,12 +51,9 @@ def hand_in(at: Path, name: str, div: str = "") -> None:
     (at / "submissions" / name).write_bytes(zipped({**files, META: meta}))
 
 
+@needs_walls
 def test_a_journey(at, capsys):
     """Grade, look, publish; somebody hands in again; what changed is told."""
-    try:
-        choose("auto")
-    except IsolationError as error:
-        pytest.skip(f"this machine has no walls: {error}")
     hand_in(at, "ada.zip")
     hand_in(at, "bob_LATE_1_2_hw1.zip", "return b / a\n")
     (at / "submissions" / "eve.zip").write_bytes(b"?")
@@ -89,6 +87,16 @@ def test_a_journey(at, capsys):
     assert instructor.main(["diff", "grades-before-1", "grades"]) == 1
     assert "bob" in capsys.readouterr().out
     assert instructor.main(["diff", "grades", "grades"]) == 0
+
+
+def test_who_handed_in_twice_is_told(at, capsys):
+    for name in ("ada.zip", "eve.zip", "eve-LATE.zip"):
+        (at / "submissions" / name).write_bytes(b"?")
+    assert instructor.main(["grade", "hw1", "submissions", "--isolation", "none"]) == 0
+    found = capsys.readouterr()
+    assert found.err.strip().splitlines()[-1] == (
+        "instructor: more than one submission, each with its own row, of eve")
+    assert "3 refused" in found.out
 
 
 def test_what_cannot_be_graded_is_said_in_a_line(at, capsys):

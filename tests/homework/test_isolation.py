@@ -2,6 +2,7 @@
 
 import os
 import struct
+import subprocess
 import sys
 
 import pytest
@@ -39,6 +40,33 @@ def test_without_walls_the_probe_gets_out():
     stands = {wall.name: wall.stands for wall in measured(Mode.NONE)}
     for name in ("solution", "secret", "files", "network", "grader", "processes", "programs"):
         assert not stands[isolation.TITLES[name]], name
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0,
+                    reason="only root may change to another user")
+def test_no_two_graders_have_the_same_user(monkeypatch, tmp_path):
+    """Whether in one process or in two; a number is free again when its cell ends."""
+    free = isolation.USERS[-2:]
+    monkeypatch.setattr(isolation, "USERS", free)
+    program = ("import sys\nfrom minigrad.homework.grading import isolation\n"
+               f"isolation.USERS = {free!r}\nuser, claim = isolation._unused_user()\n"
+               "print(user, flush=True)\nsys.stdin.read()")
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as other:
+        theirs = int(other.stdout.readline())
+        ours, claim = isolation._unused_user()
+        assert {theirs, ours} == set(free)
+        with pytest.raises(IsolationError, match="no unused user"):
+            isolation._unused_user()
+        claim.close()
+        again, claim = isolation._unused_user()
+        assert again == ours
+        other.stdin.close()
+        other.wait(20)
+        last, other_claim = isolation._unused_user()
+        assert last == theirs
+        claim.close()
+        other_claim.close()
 
 
 def test_auto_takes_the_first_mode_whose_walls_all_stand(monkeypatch):

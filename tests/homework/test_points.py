@@ -13,11 +13,11 @@ from pathlib import Path
 import odd_submissions
 import pytest
 from syntax import ROOT
+from walls import MODE, needs_walls
 
 from minigrad.homework.acceptance import Bench
 from minigrad.homework.grading import points
 from minigrad.homework.grading.grade import Setting, grade_class
-from minigrad.homework.grading.isolation import IsolationError, choose
 from minigrad.homework.grading.results import ENCODING, State
 from minigrad.homework.grading.submission import found
 from minigrad.homework.release import starter
@@ -26,11 +26,7 @@ from minigrad.homework.spec import homework, homeworks
 
 HW1 = homework("hw1")
 DIV = next(b for b in HW1.blanks if b.name == "EWiseDiv.compute")
-
-try:
-    MODE = choose("auto")
-except IsolationError as error:
-    pytest.skip(f"this machine has no walls: {error}", allow_module_level=True)
+pytestmark = needs_walls
 
 
 @pytest.fixture(scope="module")

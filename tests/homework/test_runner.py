@@ -19,10 +19,10 @@ from minigrad.homework.check import Outcome
 from minigrad.homework.report import LINES, WIDTH, message
 from minigrad.homework.runner import Runner, Verdict
 from minigrad.homework.source import decode, with_body
-from minigrad.homework.spec import homework, homeworks
+from minigrad.homework.spec import all_blanks, homework
 
 HW1 = homework("hw1")
-BLANKS = {blank.id: blank for hw in homeworks() for blank in hw.blanks}
+BLANKS = all_blanks()
 DIV = BLANKS["hw1.Q1.EWiseDiv.compute"]
 ABOUT_DIV = next(check for check in HW1.checks if check.blanks == (DIV.id,))
 
@@ -75,6 +75,34 @@ def test_a_loop_ends_and_the_next_check_goes_on(bench, monkeypatch):
         assert runner.run(short).outcome is Outcome.TIMEOUT
         assert time.perf_counter() - began < 20
         assert runner.run(other).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("body, outcome, line", [
+    ("x = 1\nwhile True:\n    x += 1", Outcome.TIMEOUT, ("while True:", "x += 1")),
+    ("print('before')\nimport ctypes\nctypes.string_at(0)", Outcome.DIED, ("string_at(0)",)),
+])
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no SIGUSR1 on this system")
+def test_the_helper_that_loops_or_crashes_is_blamed_not_who_called_it(bench, body, outcome, line):
+    """The check is about the gradient of a / b, which divides; the stack itself is not shown."""
+    check = next(c for c in HW1.checks if c.id == "hw1.Q2.div")
+    assert DIV.id not in check.blanks
+    short = check.__class__(**{**vars(check), "timeout_s": 1.0})
+    found = verdict(bench, body, short)
+    text = message(found, bench.tree, BLANKS)
+    assert found.outcome is outcome and found.blank == DIV.id, text
+    assert found.file == DIV.file and any(part in found.source for part in line), text
+    assert f"in {DIV.id}" in text and "most recent" not in text and "Fatal" not in text
+    assert found.printed.strip() == ("before" if "before" in body else "")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no SIGUSR1 on this system")
+@pytest.mark.parametrize("handler", ["SIG_IGN", "SIG_DFL"])
+def test_a_loop_that_does_not_tell_where_it_is(bench, handler):
+    """Then the check's own blank is named."""
+    body = f"import signal\nsignal.signal(signal.SIGUSR1, signal.{handler})\nwhile True:\n    pass"
+    short = ABOUT_DIV.__class__(**{**vars(ABOUT_DIV), "timeout_s": 0.5})
+    found = verdict(bench, body, short)
+    assert (found.outcome, found.blank, found.file) == (Outcome.TIMEOUT, DIV.id, "")
 
 
 def test_what_the_check_started_ends_with_it(bench, tmp_path):
@@ -234,7 +262,10 @@ def test_a_loop_at_import(bench, monkeypatch):
     text = "while True:\n    pass\n"
     with bench.with_texts({"minigrad/errors.py": text}), \
             Runner(bench.tree, HW1, caches=False) as runner:
-        assert runner.run(short).outcome in (Outcome.TIMEOUT, Outcome.DIED)
+        found = runner.run(short)
+    assert found.outcome is Outcome.TIMEOUT
+    if hasattr(signal, "SIGUSR1"):
+        assert found.file == "minigrad/errors.py" and found.line in (1, 2)
 
 
 def test_the_installed_package_is_out_of_reach(tmp_path):

@@ -7,7 +7,7 @@ from tiny_homework import EIGHT, HW8
 
 from minigrad.homework import spec
 from minigrad.homework.release import checkout, library, missing_blanks
-from minigrad.homework.spec import SpecError, homework, homeworks, parse
+from minigrad.homework.spec import SpecError, all_blanks, homework, homeworks, parse
 
 
 def test_a_right_one_is_read() -> None:
@@ -131,6 +131,6 @@ def test_files_beside_the_homeworks(tmp_path, monkeypatch: pytest.MonkeyPatch) -
 def test_the_real_ones_fit_the_library() -> None:
     assert [hw.name for hw in homeworks()][:4] == ["hw1", "hw2", "hw3", "hw4"]
     reference = library(checkout())
-    assert missing_blanks(reference, [b for hw in homeworks() for b in hw.blanks]) == []
+    assert missing_blanks(reference, [*all_blanks().values()]) == []
     with pytest.raises(SpecError, match="'hw77'; there are hw1, hw2"):
         homework("hw77")

@@ -27,7 +27,7 @@ from pathlib import Path
 from ..check import Outcome
 from ..report import message
 from ..runner import PUBLIC_CASES, PUBLIC_SEED, Runner, Verdict
-from ..spec import CheckSpec, Homework, homeworks
+from ..spec import CheckSpec, Homework, all_blanks
 from ..workplace import write
 from .isolation import Cell, Mode
 from .results import (
@@ -171,18 +171,24 @@ def _verdict(runner: Runner, spec: CheckSpec, seed: int, until: float) -> Verdic
 
 
 def _note(check: CheckResult, verdict: Verdict, cell: Cell) -> None:
-    blanks = {blank.id: blank for hw in homeworks() for blank in hw.blanks}
     check.outcome, check.blank = verdict.outcome.value, verdict.blank
     check.hidden = verdict.seed != PUBLIC_SEED and not verdict.passed
     if verdict.passed:
         check.score = check.points
     else:
-        check.message = plain(message(verdict, cell.tree, blanks))
+        check.message = plain(message(verdict, cell.tree, all_blanks()))
 
 
 def _failed(part: Result | QuestionResult, error: Exception) -> None:
-    """Note that the grader failed, and say how to those who run it."""
-    traceback.print_exception(error, file=sys.stderr)
+    """Note that the grader failed, and say how to those who run it.
+
+    What the system refuses, as on a full disk, is told by its own words; of anything else the place
+    matters.
+    """
+    if isinstance(error, OSError):
+        print(f"the grader failed: {error}", file=sys.stderr)
+    else:
+        traceback.print_exception(error, file=sys.stderr)
     part.state, part.reason = State.FAILED, plain(f"{type(error).__name__}: {error}")[:300]
 
 

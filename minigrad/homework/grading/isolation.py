@@ -97,6 +97,7 @@ class Cell:
     def __init__(self, mode: Mode, starter: Mapping[str, bytes]) -> None:
         self.mode, self.starter = mode, starter
         self.user = 0  # that of the grader, until the cell is entered
+        self._claim: socket.socket | None = None  # to the user
 
     def __enter__(self) -> Cell:
         _remove_abandoned()
@@ -122,7 +123,8 @@ class Cell:
         compileall.compile_dir(self._template, quiet=2, ddir=TREE,
                                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
         if self.mode is not Mode.NONE:
-            self.user = _unused_user() if _is_root() else 0
+            if _is_root():
+                self.user, self._claim = _unused_user()
             self._fill()
         _opened_for_reading(self.root)
 
@@ -146,6 +148,8 @@ class Cell:
         self.sweep()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._lock.close()
+        if self._claim is not None:
+            self._claim.close()
 
     @property
     def tree(self) -> Path:
@@ -273,12 +277,23 @@ def _processes_of(user: int) -> list[int]:
     return found
 
 
-def _unused_user() -> int:
-    """A number that no user and no process has."""
-    known = {entry.pw_uid for entry in pwd.getpwall()} | {cell.user for cell in _living}
+def _unused_user() -> tuple[int, socket.socket]:
+    """A number that no user and no process has, and the claim to it: close that to give it back.
+
+    The claim is a name that the system gives to one socket at a time, whoever asks, and takes back
+    when the process ends: two graders never end each other's processes.
+    """
+    known = {entry.pw_uid for entry in pwd.getpwall()}
     for user in random.sample(USERS, len(USERS)):
-        if user not in known and not _processes_of(user):
-            return user
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            if user not in known:
+                claim.bind(f"\0minigrad-user-{user}")
+                if not _processes_of(user):
+                    return user, claim
+        except OSError:  # another cell has it
+            pass
+        claim.close()
     raise IsolationError("there is no unused user number")
 
 

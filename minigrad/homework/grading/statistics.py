@@ -75,7 +75,7 @@ svg text.count { fill: var(--ink); font-weight: 600; }
           --bar: #3b6fb6; --good: #2e8b57; --bad: 200, 70, 50; }
   body { font-size: 9.5pt; max-width: none; padding: 0; }
   .wide { overflow: visible; }
-  h2, tr.head { break-after: avoid; } tr, svg, .tile { break-inside: avoid; }
+  h2, h2 + p, thead, tr.head { break-after: avoid; } tr, svg, .tile { break-inside: avoid; }
   table { font-size: 7.5pt; } th { font-size: 5.5pt; } td.id { font-size: 7pt; min-width: 5rem; }
   th, td { padding: .15rem .2rem; } .share { width: 2rem; margin-right: .2rem; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
