@@ -375,7 +375,8 @@ def summary(place: Workplace, hw: Homework, verdicts: Sequence[Verdict],
     if len(once) > most:
         told.append(f"and {len(once) - most} more; all of them: minigrad-hw check --all")
     if len(wrong) > len(once):
-        told.append(f"the same is behind {len(wrong) - len(once)} more checks")
+        more = len(wrong) - len(once)
+        told.append(f"the same is behind {more} more check{'s' if more > 1 else ''}")
     outside = changed_outside(place) if wrong else []
     if outside:
         told.append(f"changed outside the blanks: {', '.join(outside[:3])}; is that why?")

@@ -64,7 +64,9 @@ WAITING = 2  # answers that may wait to be read: the child has to wait with more
 STACK = re.compile(rb"(?:Fatal Python error: [^\n]*\n+)?(?:Current thread|Thread|Stack)\b[^\n]*"
                    rb"\(most recent call first\):\n")  # how faulthandler begins
 FRAME = re.compile(rb'  File "([^"\n]*)", line (\d+) in ')
-STACK_S = 0.5  # for a process to tell where it is
+OUTERMOST = re.compile(
+    rb'^  (?:\.\.\.|File "[^"\n]*worker\.py", line \d+ in <module>)\n', re.MULTILINE)
+STACK_S = 2.0  # for a process to tell where it is
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")  # of an object: another one in every process
 
 
@@ -452,7 +454,12 @@ class Runner:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             child.process.send_signal(signal.SIGUSR1)
         end = time.monotonic() + STACK_S
-        while os.fstat(self._printed.fileno()).st_size == size and time.monotonic() < end:
+        while time.monotonic() < end:
+            self._printed.seek(size)
+            text = self._printed.read()
+            begin = STACK.search(text)
+            if begin and OUTERMOST.search(text, begin.end()):
+                break
             time.sleep(LOOK_S)
         return self._told_stack(size)
 
