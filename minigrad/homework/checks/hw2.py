@@ -1014,9 +1014,15 @@ DETACH_SUSPECTS = {
 
 
 def _game_inputs(rng: numpy.random.Generator) -> Arrays:
-    return {"G": normal(rng, 3, 2), "D": away_from_zero(rng, 2, 1), "bias": normal(rng, 1, 1),
-            "idle": normal(rng, 3), "old": normal(rng, 2, 1), "z": normal(rng, 4, 3),
-            "real": normal(rng, 4, 2) + 1, "lr": rng.uniform(0.1, 0.5)}
+    """Without a gradient so near to 0 that differences leave it too few digits."""
+    while True:
+        inputs = {"G": normal(rng, 3, 2), "D": away_from_zero(rng, 2, 1),
+                  "bias": normal(rng, 1, 1), "idle": normal(rng, 3), "old": normal(rng, 2, 1),
+                  "z": normal(rng, 4, 3), "real": normal(rng, 4, 2) + 1,
+                  "lr": rng.uniform(0.1, 0.5)}
+        wanted = _minimize_want(inputs)
+        if min(abs(wanted[f"{name}: grad"]).max() for name in ("G", "D", "bias")) > 0.01:
+            return inputs
 
 
 def _softplus_mean(a: numpy.ndarray) -> numpy.ndarray:
