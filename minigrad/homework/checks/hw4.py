@@ -1343,7 +1343,7 @@ def _ring(rng: numpy.random.Generator) -> Arrays:
     """Eight wide modes on a circle, turned by a random angle, and where its middle lies."""
     angles = 2 * numpy.pi * (numpy.arange(8) + rng.uniform(0, 1)) / 8
     return {"points": 2.0 * numpy.stack([numpy.cos(angles), numpy.sin(angles)], axis=1),
-            "noise": 0.2, "scale": 1.414, "steps": 400, "n": 1000,
+            "noise": 0.2, "scale": 1.414, "steps": 800, "n": 1000,
             "middle": rng.uniform(-20, 20, 2), "seed": int(rng.integers(2**31))}
 
 

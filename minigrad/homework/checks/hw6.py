@@ -1342,7 +1342,7 @@ def _ring(rng: numpy.random.Generator) -> Arrays:
     """Eight wide modes on a circle, turned by a random angle, and where its middle lies."""
     angles = 2 * numpy.pi * (numpy.arange(8) + rng.uniform(0, 1)) / 8
     return {"centres": numpy.sqrt(2) * numpy.stack([numpy.cos(angles), numpy.sin(angles)], axis=1),
-            "sigma": 0.2 / numpy.sqrt(2), "steps": 200, "n": 1000,
+            "sigma": 0.2 / numpy.sqrt(2), "steps": 300, "n": 1000,
             "middle": rng.uniform(-20, 20, 2), "seed": int(rng.integers(2**31))}
 
 
