@@ -425,7 +425,7 @@ class Point:
     @property
     def title(self) -> str:
         """What has to hold."""
-        return (self.measure.__doc__ or "").strip().rstrip(".")
+        return (self.measure.__doc__ or "").strip().partition("\n\n")[0].rstrip(".")
 
 
 POINTS: tuple[Point, ...] = (

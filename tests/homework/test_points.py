@@ -168,6 +168,13 @@ def test_attacks_that_are_not_contained_are_noticed(bench, monkeypatch, tmp_path
     assert points.attacks_contained(_at(tmp_path), HW1).holds
 
 
+def test_an_attack_is_contained_where_the_point_runs_it(bench, monkeypatch):
+    """The point's own files are no traces of an attack."""
+    monkeypatch.setattr(points, "SELECTED", ("-k", "crashing and abort"))
+    finding = points.attacks_contained(bench, HW1)
+    assert finding.holds and "passed" in finding.text, finding.against
+
+
 def _at(root: Path) -> Bench:
     bench = Bench(ROOT)
     bench.root = root
