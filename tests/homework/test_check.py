@@ -1,12 +1,29 @@
 """How answers are judged and explained: every cause is recognised, and nothing wrong passes."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad.homework.check import Check, Fault, Kind, Outcome, Output, compare
-from minigrad.homework.checks.tools import numeric_gradients, twice
+from minigrad.homework.check import (
+    Check,
+    Fault,
+    Kind,
+    Outcome,
+    Output,
+    agrees,
+    compare,
+    drawn,
+)
+from minigrad.homework.checks import hw6
+from minigrad.homework.checks.tools import (
+    bent_at_zero,
+    numeric_gradients,
+    twice,
+    well_conditioned,
+)
 from minigrad.homework.report import printable
 from minigrad.homework.runner import checks_of
 from minigrad.homework.spec import homeworks
@@ -154,3 +171,54 @@ def test_no_check_wants_what_the_library_says(hw):
 
 def test_control_characters_do_not_reach_the_terminal():
     assert printable("\x1b[31mred\n\ttab\u202e") == "[31mred  tab"
+
+
+# ---- inputs that differences can be trusted with
+
+
+def test_draws_come_near_no_kink_and_do_not_explode():
+    """As often as they would without; what is asked outside of a draw is not touched."""
+    def steep(inputs):
+        x = bent_at_zero(inputs["x"])
+        return numeric_gradients(lambda x: 10 ** (3 * x), {"x": x, "upstream": np.ones(1)}, ["x"])
+
+    def anywhere(rng):
+        return {"x": rng.uniform(-0.005, 1.0, 1) ** 3}
+
+    plain = np.array([anywhere(np.random.default_rng(s))["x"] for s in range(300)])
+    drawn_ones = well_conditioned(anywhere, steep)
+    safe = np.array([drawn_ones(np.random.default_rng(s))["x"] for s in range(300)])
+    slopes = 3 * np.log(10) * 10 ** (3 * safe)
+    assert (abs(plain) < 1e-3).any() and (abs(safe) >= 1e-3).all()
+    assert (plain > 0.9).any() and (slopes <= 100.01).all()
+    assert bent_at_zero(np.zeros(1)) == 0
+
+
+@pytest.mark.parametrize("name, seed, case", [
+    ("hw6.Q4.identity", 175174004863216, 5),  # a kink lay within the difference
+    ("hw6.Q4.gan", 77000097, 1),  # weights in the thousands
+    ("hw6.Q4.together", 77000061, 1),  # weights of 1e52
+    *(("hw6." + name, seed, 0) for name in ("Q4.cycle", "Q4.together", "Q4.pools", "Q6.step",
+                                           "Q6.n_critic", "Q6.on") for seed in range(4)),
+])
+def test_differences_of_other_lengths_agree_about_a_step(monkeypatch, name, seed, case):
+    check = checks_of(homeworks()[5])[name]
+    inputs = drawn(check, seed, case)
+    short = check.want(inputs)
+    monkeypatch.setattr(hw6, "numeric_gradients", functools.partial(numeric_gradients, eps=1e-5))
+    long = check.want(inputs)
+    for output, value in short.items():
+        assert agrees(np.asarray(value), np.asarray(long[output]), check.tol).all(), output
+
+
+def test_the_variance_of_one_value_is_exactly_0():
+    check = checks_of(homeworks()[2])["hw3.Q4.batch_norm.shapes"]
+    for seed, case in ((77000010, 4), (77000170, 2)):
+        assert not check.want(drawn(check, seed, case))["var, one row"].any()
+
+
+def test_no_gradient_of_the_game_is_nearly_0():
+    check = checks_of(homeworks()[1])["hw2.Q6.minimize"]
+    for seed, case in ((200001845, 3), (200002881, 1)):
+        wanted = check.want(drawn(check, seed, case))
+        assert min(abs(wanted[f"{name}: grad"]).max() for name in ("G", "D", "bias")) > 0.01

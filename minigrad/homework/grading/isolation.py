@@ -14,6 +14,7 @@ from __future__ import annotations
 import compileall
 import contextlib
 import enum
+import errno
 import importlib.util
 import json
 import os
@@ -277,6 +278,19 @@ def _processes_of(user: int) -> list[int]:
     return found
 
 
+def _claim(user: int) -> socket.socket | None:
+    """The claim to a user number; None if another cell has it."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0minigrad-user-{user}")
+    except OSError as error:
+        claim.close()
+        if error.errno == errno.EADDRINUSE:
+            return None
+        raise
+    return claim
+
+
 def _unused_user() -> tuple[int, socket.socket]:
     """A number that no user and no process has, and the claim to it: close that to give it back.
 
@@ -285,14 +299,11 @@ def _unused_user() -> tuple[int, socket.socket]:
     """
     known = {entry.pw_uid for entry in pwd.getpwall()}
     for user in random.sample(USERS, len(USERS)):
-        claim = socket.socket(socket.AF_UNIX)
-        try:
-            if user not in known:
-                claim.bind(f"\0minigrad-user-{user}")
-                if not _processes_of(user):
-                    return user, claim
-        except OSError:  # another cell has it
-            pass
+        claim = _claim(user) if user not in known else None
+        if claim is None:
+            continue
+        if not _processes_of(user):
+            return user, claim
         claim.close()
     raise IsolationError("there is no unused user number")
 
