@@ -178,6 +178,9 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     for module in (carry, cli, doctor, release, workplace):
         monkeypatch.setattr(module, "homeworks", lambda: BOTH)
+        if hasattr(module, "all_blanks"):
+            monkeypatch.setattr(module, "all_blanks",
+                                lambda: {b.id: b for hw in BOTH for b in hw.blanks})
         if hasattr(module, "homework"):
             monkeypatch.setattr(module, "homework", homework)
     monkeypatch.setattr(workplace, "checkout", lambda: root)

@@ -18,7 +18,7 @@ from .check import Outcome
 from .release import Tree, library
 from .runner import Runner
 from .source import END, SourceError, by_name, decode, parse, same
-from .spec import homeworks
+from .spec import all_blanks, homeworks
 from .workplace import Workplace
 
 __all__ = ["changed_outside", "examine"]
@@ -76,7 +76,7 @@ def changed_outside(place: Workplace) -> list[str]:
 def _compared(place: Workplace) -> tuple[list[str], list[str]]:
     """Files that do not parse, and functions that were changed outside the blanks."""
     broken, changed = [], []
-    blanks = {(b.file, b.name) for hw in homeworks() for b in hw.blanks}
+    blanks = {(b.file, b.name) for b in all_blanks().values()}
     for name, content in _library().items():
         path = place.root / name
         if not name.endswith(".py") or not path.is_file():
@@ -100,7 +100,7 @@ def _blanks(place: Workplace) -> Iterator[tuple[bool, str]]:
     """Blanks that cannot be found, and files whose marks do not match."""
     if place.homework is None:
         return
-    blanks = [blank for hw in homeworks() for blank in hw.blanks]
+    blanks = all_blanks().values()
     lost = [s.problem for s in map(place.state, blanks) if s.problem]
     own = len(place.homework.blanks)
     yield not lost, f"all blanks are found: {own} of {place.homework.name}, " \

@@ -190,7 +190,7 @@ class Runner:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, target)
-        self._printed = open(Path(self._folder) / "printed", "a+b")
+        self._printed = open(Path(self._folder) / "printed", "ab")
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -427,7 +427,7 @@ class Runner:
             for blank in innermost:
                 if blank in near if isinstance(near, tuple) else blank.startswith(near):
                     return found[blank]
-        return dict(zip(("file", "line", "source"), places[-1], strict=True)) if places else {}
+        return _innermost(places)
 
     def _blanks_at(self, places: Sequence[Sequence]) -> dict[str, dict[str, Any]]:
         """The last place in each blank that was being run; the innermost blank comes last."""
@@ -455,8 +455,7 @@ class Runner:
             child.process.send_signal(signal.SIGUSR1)
         end = time.monotonic() + STACK_S
         while time.monotonic() < end:
-            self._printed.seek(size)
-            text = self._printed.read()
+            text = self._printed_from(size)
             begin = STACK.search(text)
             if begin and OUTERMOST.search(text, begin.end()):
                 break
@@ -469,8 +468,7 @@ class Runner:
         The stack is taken out of what was printed. Where no blank is on it, the innermost place in
         the student's tree is told.
         """
-        self._printed.seek(start)
-        text = self._printed.read()
+        text = self._printed_from(start)
         begins = [*STACK.finditer(text)]
         if self.cell is not None or not begins:
             return {}
@@ -485,9 +483,7 @@ class Runner:
                 places.append((path.relative_to(self.tree).as_posix(), line, source[:200]))
         places.reverse()
         blanks = self._blanks_at(places)
-        if blanks:
-            return [*blanks.values()][-1]
-        return dict(zip(("file", "line", "source"), places[-1], strict=True)) if places else {}
+        return [*blanks.values()][-1] if blanks else _innermost(places)
 
     def _lines(self, blank: Blank) -> range:
         """The lines of a blank's function, counted from 1; none where it cannot be found."""
@@ -497,11 +493,25 @@ class Runner:
             return range(0)
         return range(body.line, body.stop + 1)
 
+    def _printed_from(self, start: int) -> bytes:
+        """What was printed from there on.
+
+        Opened anew, since the child shares the position of its own file and moves it as it prints.
+        """
+        with open(self._printed.name, "rb") as file:
+            file.seek(start)
+            return file.read()
+
     def _tail(self) -> str:
         """The end of what was printed during this check."""
-        self._printed.seek(max(0, os.fstat(self._printed.fileno()).st_size - SHOWN))
-        text = self._printed.read(SHOWN).decode("utf-8", "replace")
+        size = os.fstat(self._printed.fileno()).st_size
+        text = self._printed_from(max(0, size - SHOWN))[:SHOWN].decode("utf-8", "replace")
         return ADDRESS.sub("0x...", text.replace(f"{self.tree}{os.sep}", ""))
+
+
+def _innermost(places: Sequence[Sequence]) -> dict[str, Any]:
+    """The last place, as a verdict names it."""
+    return dict(zip(("file", "line", "source"), places[-1], strict=True)) if places else {}
 
 
 def _listen(stream: Any, answers: queue.Queue, over: threading.Event) -> None:
